@@ -1,0 +1,90 @@
+#include "base/findings.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+/* Far more than any honest evidence has; a bound for hostile event logs. */
+#define FINDINGS_MAX 20000
+
+void finding_add(struct findings *f, const char *check, enum verdict v, const char *expected,
+                 const char *found)
+{
+    if ((f->count & (f->count - 1)) == 0) {
+        size_t capacity = f->count ? f->count * 2 : 1;
+        struct finding *list =
+            f->count < FINDINGS_MAX ? reallocarray(f->list, capacity, sizeof(*list)) : NULL;
+        if (!list) {
+            f->incomplete = true;
+            return;
+        }
+        f->list = list;
+    }
+    struct finding *n = &f->list[f->count++];
+    *n = (struct finding){.check = check,
+                          .verdict = v,
+                          .expected = expected ? strdup(expected) : NULL,
+                          .found = found ? strdup(found) : NULL};
+    if (v != VERDICT_PASS && v != VERDICT_WAIVED)
+        f->rejected++;
+}
+
+void finding_addf(struct findings *f, const char *check, enum verdict v, const char *expected,
+                  const char *fmt, ...)
+{
+    char found[4096];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(found, sizeof(found), fmt, ap);
+    va_end(ap);
+    finding_add(f, check, v, expected, found);
+}
+
+void finding_remedy(struct findings *f, const char *fmt, ...)
+{
+    if (f->count == 0)
+        return;
+    char text[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    struct finding *last = &f->list[f->count - 1];
+    free(last->remedy);
+    last->remedy = strdup(text);
+}
+
+bool findings_pass(const struct findings *f)
+{
+    return f->count > 0 && f->rejected == 0 && !f->incomplete;
+}
+
+const struct finding *findings_first_reject(const struct findings *f)
+{
+    for (size_t i = 0; i < f->count; i++)
+        if (f->list[i].verdict == VERDICT_REJECT)
+            return &f->list[i];
+    return NULL;
+}
+
+void findings_free(struct findings *f)
+{
+    for (size_t i = 0; i < f->count; i++) {
+        free(f->list[i].expected);
+        free(f->list[i].found);
+        free(f->list[i].remedy);
+    }
+    free(f->list);
+    *f = (struct findings){0};
+}
+
+const char *verdict_name(enum verdict v)
+{
+    switch (v) {
+    case VERDICT_PASS:
+        return "pass";
+    case VERDICT_WAIVED:
+        return "waived";
+    default:
+        return "reject";
+    }
+}
