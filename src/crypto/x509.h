@@ -1,0 +1,65 @@
+/*
+ * Certificate chains against pinned roots, offline. Nothing is ever fetched. Dates are not
+ * judged here (the caller's policy may).
+ */
+#ifndef ENCROOT_CRYPTO_X509_H
+#define ENCROOT_CRYPTO_X509_H
+
+#include "base/bytes.h"
+#include "base/error.h"
+
+#include <openssl/x509.h>
+
+struct trust_anchors;
+
+/*
+ * A folder of certificates (PEM or DER; every regular file that ends in .pem, .crt, .cer, .der):
+ * self-signed ones are roots if their SHA-256 is in `pins`, else they are ignored; others are
+ * intermediates. `pins`: text file, one SHA-256 of a certificate (64 hex) a line, `#` comments.
+ * A missing folder, an empty pin list or no pinned root among the files is an error: nothing
+ * could ever verify.
+ */
+int trust_anchors_load(struct trust_anchors **ret, const char *folder, const char *pin_file,
+                       struct error *err) _must_use_;
+/*
+ * The same from memory, for tests and stores. Each certificate PEM or DER. A pinned root must be
+ * self-signed; a self-signed certificate that is not pinned is ignored.
+ */
+int trust_anchors_new(struct trust_anchors **ret, struct error *err) _must_use_;
+int trust_anchors_add(struct trust_anchors *a, struct bytes certificate, bool pinned_root,
+                      struct error *err) _must_use_;
+void trust_anchors_free(struct trust_anchors *a);
+static inline void cleanup_trust_anchors(struct trust_anchors **a)
+{
+    trust_anchors_free(*a);
+}
+#define _trust_anchors_ _cleanup_(cleanup_trust_anchors)
+
+#define CERTIFICATE_MAX ((size_t)16 << 10)
+
+/* PEM or DER, exactly one certificate, no trailing bytes (PEM: but for white space). */
+int certificate_parse(X509 **ret, struct bytes in, struct error *err) _must_use_;
+/* SHA-256 of the DER: what pins a root. */
+int certificate_sha256(const X509 *c, uint8_t ret[32]) _must_use_;
+/* The key, borrowed from the certificate; NULL if it is of a kind that OpenSSL cannot read. */
+EVP_PKEY *certificate_public_key(const X509 *c);
+/* May it sign, and is it no CA: what an attestation key's certificate must be. */
+bool certificate_is_signing_leaf(X509 *c);
+/* "CN=..., O=..." on one line (RFC 2253), appended as text without a NUL. */
+int certificate_subject(const X509 *c, struct buffer *ret) _must_use_;
+
+/*
+ * Build a chain from `leaf` through the intermediates to a pinned root, checking every signature,
+ * CA flags, path lengths and key usages. -EKEYREJECTED with OpenSSL's reason when there is none.
+ * A root is no leaf: it does not verify by itself.
+ */
+int certificate_verify_chain(X509 *leaf, const struct trust_anchors *a,
+                             struct error *err) _must_use_;
+
+static inline void cleanup_x509(X509 **c)
+{
+    X509_free(*c);
+}
+#define _x509_ _cleanup_(cleanup_x509)
+
+#endif
