@@ -1,0 +1,147 @@
+/*
+ * Who vouches for the CVM's key? Either the platform token, signed by the platform's key, whose
+ * challenge is a hash of the CVM's key; or, in the older RSA form, nobody need, because the CVM's
+ * key is the platform's.
+ */
+#include "platform/virtcca/checks.h"
+#include "base/hex.h"
+
+#include <string.h>
+
+/* CCA platform lifecycle states (RMM specification, A7.2.3.2.3): secured is 0x3000 to 0x30ff. */
+#define LIFECYCLE_SECURED_FIRST 0x3000
+#define LIFECYCLE_SECURED_LAST 0x30ff
+
+static void check_platform_signature(struct verification *v, const char *name)
+{
+    static const char expected[] = "a signature by the certificate's key";
+    struct error e = {0};
+    EVP_PKEY *key = v->certificate ? certificate_public_key(v->certificate) : NULL;
+    if (!key) {
+        finding_add(v->f, name, VERDICT_REJECT, expected, "no usable certificate");
+        return;
+    }
+    int r = cose_sign1_verify(&v->token->platform_sign1, key, &e);
+    finding_add(v->f, name, r == 0 ? VERDICT_PASS : VERDICT_REJECT, expected,
+                r == 0 ? cose_alg_name(v->token->platform_sign1.alg) : e.text);
+    if (r < 0)
+        finding_remedy(v->f, "token and certificate are of different machines, or forged");
+}
+
+static void check_binding(struct verification *v, const char *name)
+{
+    struct digest d;
+    char text[PRINTABLE_SIZE], expected[DIGEST_HEX_SIZE], found[DIGEST_HEX_SIZE];
+    enum hash_alg alg = virtcca_hash(v->token->cvm.binding_hash_alg);
+    if (alg == HASH_NONE || digest_compute(&d, alg, v->token->cvm.public_key) < 0) {
+        finding_addf(v->f, name, VERDICT_REJECT, "the CVM key's hash by a known algorithm",
+                     "algorithm \"%s\"", printable(v->token->cvm.binding_hash_alg, text));
+        return;
+    }
+    /* The parser allows at most 64 bytes here. */
+    bool pass = bytes_equal_ct(v->token->platform.challenge, digest_bytes(&d));
+    digest_hex(&d, expected);
+    hex_encode(v->token->platform.challenge, found);
+    finding_add(v->f, name, pass ? VERDICT_PASS : VERDICT_REJECT, expected, found);
+    if (!pass)
+        finding_remedy(v->f, "the platform vouches for another CVM's key than this one");
+}
+
+/* E11: a platform that can be debugged attests to nothing. */
+static void check_lifecycle(struct verification *v, const char *name)
+{
+    uint64_t l = v->token->platform.lifecycle;
+    bool pass = v->token->platform.has_lifecycle && l >= LIFECYCLE_SECURED_FIRST &&
+                l <= LIFECYCLE_SECURED_LAST;
+    finding_addf(v->f, name, pass ? VERDICT_PASS : VERDICT_REJECT, "secured (0x3000 to 0x30ff)",
+                 "0x%04llx", (unsigned long long)l);
+}
+
+/* Which machine and which firmware: signed and shown. */
+static void show(struct verification *v, const char *name, struct bytes value)
+{
+    char hex[2 * 64 + 1];
+    hex_encode(BYTES(value.data, value.size < 64 ? value.size : 64), hex);
+    finding_addf(v->f, name, VERDICT_WAIVED, "waived: any of the pinned vendor's machines", "%s%s",
+                 hex, value.size > 64 ? "…" : "");
+}
+
+static void check_profile(struct verification *v, const char *name)
+{
+    char text[PRINTABLE_SIZE];
+    finding_add(v->f, name, VERDICT_WAIVED, "waived: the claims have the form that is expected",
+                printable(v->token->platform.profile, text));
+}
+
+static void check_implementation(struct verification *v, const char *name)
+{
+    show(v, name, v->token->platform.implementation_id);
+}
+
+static void check_instance(struct verification *v, const char *name)
+{
+    show(v, name, v->token->platform.instance_id);
+}
+
+static void check_configuration(struct verification *v, const char *name)
+{
+    show(v, name, v->token->platform.configuration);
+}
+
+static void check_components(struct verification *v, const char *name)
+{
+    const struct cca_platform *p = &v->token->platform;
+    for (size_t i = 0; i < p->component_count; i++) {
+        char type[PRINTABLE_SIZE], version[PRINTABLE_SIZE], hex[DIGEST_HEX_SIZE];
+        hex_encode(p->components[i].measurement, hex);
+        finding_addf(v->f, name, VERDICT_WAIVED,
+                     "waived: whatever firmware the platform's vendor signed", "%s %s %s",
+                     printable(p->components[i].type, type),
+                     printable(p->components[i].version, version), hex);
+    }
+}
+
+const struct check virtcca_checks_with_platform[] = {
+    {"token.platform.signature", check_platform_signature},
+    {"token.platform.binding", check_binding},
+    {"token.platform.lifecycle", check_lifecycle},
+    {"token.platform.profile", check_profile},
+    {"token.platform.implementation", check_implementation},
+    {"token.platform.instance", check_instance},
+    {"token.platform.configuration", check_configuration},
+    {"token.platform.components", check_components},
+    {NULL, NULL},
+};
+
+/*
+ * E3, E4, E15: without a platform token the CVM's key must be the certificate's, byte for byte.
+ * Firmware with P-521 keys makes one key for each CVM, so there that can never be.
+ */
+static void check_key_is_certified(struct verification *v, const char *name)
+{
+    static const char expected[] = "a platform token, or (RSA) the certificate's own key";
+    _buffer_ struct buffer spki = {.max = SPKI_MAX};
+    if (!v->cvm_key || !EVP_PKEY_is_a(v->cvm_key, "RSA")) {
+        finding_add(v->f, name, VERDICT_REJECT, "a platform token, which vouches for the CVM key",
+                    "none, and the key is not RSA");
+        finding_remedy(v->f, "someone took the platform token away, or the platform's firmware "
+                             "gives none");
+        return;
+    }
+    EVP_PKEY *key = v->certificate ? certificate_public_key(v->certificate) : NULL;
+    if (!key || public_key_to_spki(key, &spki, NULL) < 0) {
+        finding_add(v->f, name, VERDICT_REJECT, expected, "no usable certificate");
+        return;
+    }
+    bool pass = bytes_equal(buffer_bytes(&spki), v->token->cvm.public_key);
+    finding_add(v->f, name, pass ? VERDICT_PASS : VERDICT_REJECT, expected,
+                pass ? "the certificate's own key" : "another key than the certificate's");
+    if (!pass)
+        finding_remedy(v->f, "token and certificate are of different machines, or the platform "
+                             "token was taken away");
+}
+
+const struct check virtcca_checks_cvm_alone[] = {
+    {"token.platform.binding", check_key_is_certified},
+    {NULL, NULL},
+};
