@@ -1,0 +1,207 @@
+/*
+ * A boot for tests: what was measured, what the log says about it, and the reference values that
+ * it meets. Attacks are made from it by changing one of them.
+ */
+#ifndef ENCROOT_TESTS_BOOT_LOG_H
+#define ENCROOT_TESTS_BOOT_LOG_H
+
+#include "event_log_writer.h"
+#include "measure/reference.h"
+#include "platform/platform.h"
+
+static const int8_t cca_map[24] = {0, 1, 2, 2, 2, 2, 2, 1, 3, 3, -1, 3,
+                                   3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4,  4};
+
+/* A failure here is the test's own. */
+static inline void boot_log_check(int r)
+{
+    assert(r == 0);
+    (void)r;
+}
+
+#define RECORDS_MAX 64
+
+/* `content` is what was measured: its SHA-256 is the record's digest. */
+struct record {
+    uint32_t index;
+    uint32_t type;
+    const char *content;
+    size_t content_size; /* 0: strlen */
+    const char *data;
+    size_t data_size; /* 0: strlen */
+};
+
+struct boot {
+    struct record records[RECORDS_MAX];
+    size_t count;
+};
+
+#define CMDLINE_1 "/vmlinuz-1 root=/dev/mapper/encroot ro quiet"
+#define CMDLINE_2 "/vmlinuz-2 root=/dev/mapper/encroot ro quiet"
+#define ACTION "Exit Boot Services Invocation"
+#define COMMAND(text) text, 0, "grub_cmd: " text "\0", sizeof("grub_cmd: " text)
+#define CMDLINE(text) text, 0, "kernel_cmdline: " text "\0", sizeof("kernel_cmdline: " text)
+#define TEXT(text) text, sizeof(text)
+#define PE EV_EFI_BOOT_SERVICES_APPLICATION
+/* A variable: GUID, name of 1 character, value of 1 byte. */
+#define VARIABLE "GGGGGGGGGGGGGGGG\1\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0N\0V"
+
+static const struct boot good = {
+    .records =
+        {
+            {0, EV_S_CRTM_VERSION, TEXT("version"), "", 0},
+            {7, EV_EFI_VARIABLE_DRIVER_CONFIG, VARIABLE, 35, VARIABLE, 35},
+            {1, EV_EFI_VARIABLE_BOOT, "V", 1, VARIABLE, 35},
+            {7, EV_SEPARATOR, "\0\0\0\0", 4, "\0\0\0\0", 4},
+            {4, EV_SEPARATOR, "\0\0\0\0", 4, "\0\0\0\0", 4},
+            {5, EV_EFI_GPT_EVENT, TEXT("EFI PART..."), TEXT("EFI PART...")},
+            {4, PE, "shim", 0, "\\EFI\\BOOT", 0},
+            {14, EV_IPL, "moks", 0, TEXT("MokList")},
+            {14, EV_IPL, "mokx", 0, TEXT("MokListX")},
+            {4, PE, "grub", 0, "\\EFI\\grub", 0},
+            {8, EV_IPL, COMMAND("source (hd0,gpt1)/EFI/debian/grub.cfg")},
+            {9, EV_IPL, "stub.cfg", 0, TEXT("(hd0,gpt1)/EFI/debian/grub.cfg")},
+            {9, EV_IPL, "main.cfg", 0, TEXT("(hd0,gpt2)/grub/grub.cfg")},
+            {8, EV_IPL, COMMAND("menuentry Debian {\n linux " CMDLINE_1 "\n}")},
+            {8, EV_IPL, COMMAND("linux " CMDLINE_1)},
+            {9, EV_IPL, "kernel-1", 0, TEXT("/vmlinuz-1")},
+            {4, PE, "kernel-1-pe", 0, "", 0},
+            {4, PE, "kernel-1-pe", 0, "", 0},
+            {8, EV_IPL, CMDLINE(CMDLINE_1)},
+            {8, EV_IPL, COMMAND("initrd /initrd-1")},
+            {9, EV_IPL, "initramfs-1", 0, TEXT("/initrd-1")},
+            {5, EV_EFI_ACTION, ACTION, 0, ACTION, 0},
+        },
+    .count = 22,
+};
+
+/* Places in it. */
+enum {
+    AT_VERSION,
+    AT_SECURE_BOOT,
+    AT_BOOT_VARIABLE,
+    AT_SEPARATOR_7,
+    AT_SEPARATOR_4,
+    AT_GPT,
+    AT_SHIM,
+    AT_MOK,
+    AT_MOKX,
+    AT_GRUB,
+    AT_SOURCE,
+    AT_STUB,
+    AT_MAIN,
+    AT_MENUENTRY,
+    AT_LINUX,
+    AT_KERNEL,
+    AT_KERNEL_PE,
+    AT_KERNEL_PE_AGAIN,
+    AT_CMDLINE,
+    AT_INITRD,
+    AT_INITRAMFS,
+    AT_ACTION,
+};
+
+/* ---- reference values ---- */
+
+static inline struct digest digest_of(const char *content)
+{
+    struct digest d;
+    boot_log_check(digest_compute(&d, HASH_SHA256, BYTES_STR(content)));
+    return d;
+}
+
+struct reference {
+    struct reference_values values;
+    struct reference_file files[2];
+    struct reference_kernel kernels[2];
+    char *cmdlines[2][3];
+};
+
+static inline void make_reference(struct reference *r)
+{
+    *r = (struct reference){
+        .files = {{(char *)"/EFI/debian/grub.cfg", digest_of("stub.cfg")},
+                  {(char *)"/grub/grub.cfg", digest_of("main.cfg")}},
+        .kernels = {{.version = (char *)"1",
+                     .kernel = digest_of("kernel-1-decompressed"),
+                     .kernel_file = digest_of("kernel-1"),
+                     .kernel_pe = digest_of("kernel-1-pe"),
+                     .initramfs = digest_of("initramfs-1"),
+                     .path = (char *)"/vmlinuz-1",
+                     .initramfs_path = (char *)"/initrd-1",
+                     .cmdlines = r->cmdlines[0]},
+                    {.version = (char *)"2",
+                     .kernel = digest_of("kernel-2-decompressed"),
+                     .kernel_file = digest_of("kernel-2"),
+                     .kernel_pe = digest_of("kernel-2-pe"),
+                     .initramfs = digest_of("initramfs-2"),
+                     .path = (char *)"/vmlinuz-2",
+                     .initramfs_path = (char *)"/initrd-2",
+                     .cmdlines = r->cmdlines[1]}},
+        .cmdlines = {{(char *)CMDLINE_1, (char *)CMDLINE_1 " single"}, {(char *)CMDLINE_2}},
+    };
+    r->values = (struct reference_values){
+        .alg = HASH_SHA256,
+        .shim = digest_of("shim"),
+        .grub = digest_of("grub"),
+        .grub_cfg = digest_of("main.cfg"),
+        .grub_cfgs = r->files,
+        .grub_cfg_count = 2,
+        .kernels = r->kernels,
+        .kernel_count = 2,
+    };
+}
+
+/* ---- measuring and logging ---- */
+
+static inline struct bytes content_of(const struct record *r)
+{
+    return BYTES(r->content, r->content_size ? r->content_size : strlen(r->content));
+}
+
+static inline struct bytes data_of(const struct record *r)
+{
+    return BYTES(r->data, r->data_size ? r->data_size : strlen(r->data));
+}
+
+/* What the hardware holds after `b` was really measured. */
+static inline void measure(const struct boot *b, struct platform_claims *claims)
+{
+    *claims = (struct platform_claims){
+        .hash = HASH_SHA256, .register_count = 5, .pcr_map = cca_map, .initial = digest_of("rim")};
+    for (size_t i = 0; i < 5; i++)
+        claims->extended[i] = (struct digest){.alg = HASH_SHA256, .size = 32};
+    for (size_t i = 0; i < b->count; i++) {
+        struct digest d;
+        int8_t to = cca_map[b->records[i].index];
+        boot_log_check(digest_compute(&d, HASH_SHA256, content_of(&b->records[i])));
+        if (to > 0)
+            boot_log_check(digest_extend(&claims->extended[to], digest_bytes(&d)));
+    }
+}
+
+static inline void write_log(const struct boot *b, enum event_log_format format, struct buffer *log)
+{
+    writer_begin(log);
+    for (size_t i = 0; i < b->count; i++) {
+        const struct record *r = &b->records[i];
+        uint32_t index = format == EVENT_LOG_TCG2 ? r->index : (uint32_t)cca_map[r->index];
+        writer_measure(log, index, r->type, content_of(r), data_of(r));
+    }
+}
+
+static inline void insert(struct boot *b, size_t at, struct record r)
+{
+    assert(b->count < RECORDS_MAX);
+    memmove(&b->records[at + 1], &b->records[at], (b->count - at) * sizeof(r));
+    b->records[at] = r;
+    b->count++;
+}
+
+static inline void drop(struct boot *b, size_t at)
+{
+    b->count--;
+    memmove(&b->records[at], &b->records[at + 1], (b->count - at) * sizeof(b->records[0]));
+}
+
+#endif
