@@ -1,0 +1,111 @@
+#include "broker/release.h"
+#include "base/hex.h"
+#include "crypto/volume_key.h"
+
+#include <string.h>
+#include <sys/random.h>
+
+int release_answer_begin(struct release_answer *ret, struct error *err)
+{
+    uint8_t random[(RELEASE_ID_SIZE - 1) / 2];
+    *ret = (struct release_answer){0};
+    release_answer_refuse(ret, 503, "unavailable");
+    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+        return error_set(err, EIO, "no random numbers");
+    hex_encode(BYTES_OF(random), ret->id);
+    release_answer_refuse(ret, 503, "unavailable");
+    return 0;
+}
+
+void release_answer_refuse(struct release_answer *a, int status, const char *code)
+{
+    secret_free(TAKE_PTR(a->secret));
+    a->status = status;
+    snprintf(a->body, sizeof(a->body), "{\"code\": \"%s\", \"id\": \"%s\"}\n", code, a->id);
+}
+
+void release_answer_free(struct release_answer *a)
+{
+    secret_free(a->secret);
+    *a = (struct release_answer){0};
+}
+
+/* The request belongs to the volume that this context serves? */
+static void check_volume(const struct release_context *c, const struct evidence *e,
+                         struct findings *f)
+{
+    char expected[UUID_TEXT_SIZE], found[UUID_TEXT_SIZE];
+    if (!c->volume)
+        return;
+    uuid_format(c->volume, expected);
+    uuid_format(e->volume, found);
+    bool same = memcmp(c->volume, e->volume, 16) == 0;
+    finding_add(f, "volume", same ? VERDICT_PASS : VERDICT_REJECT, expected, found);
+}
+
+static int get_secret(const struct release_context *c, const struct evidence *e,
+                      struct secret **ret, struct error *err)
+{
+    int r = c->secret(c->arg, e->volume, ret, err);
+    if (r == 0 && secret_size(*ret) != VOLUME_SECRET_SIZE) {
+        secret_free(TAKE_PTR(*ret));
+        r = error_set(err, EINVAL, "volume secret: expected %d bytes", VOLUME_SECRET_SIZE);
+    }
+    return r;
+}
+
+static int record(const struct release_context *c, const struct release_answer *a,
+                  const struct evidence *e, const struct findings *f, bool granted,
+                  struct error *err)
+{
+    struct release_record r = {.id = a->id, .evidence = e, .findings = f, .granted = granted};
+    return c->record(c->arg, &r, err);
+}
+
+/* The verdict is findings_pass() and nothing else. */
+static int decide(const struct release_context *c, const struct evidence *e,
+                  struct release_answer *a, struct error *err)
+{
+    _findings_ struct findings f = {0};
+    _secret_ struct secret *s = NULL;
+    check_volume(c, e, &f);
+    int r = appraise(e, e->challenge, c->policy, &f, err);
+    bool granted = r == 0 && findings_pass(&f);
+    int got = granted ? get_secret(c, e, &s, err) : 0;
+    if (got < 0) {
+        release_answer_refuse(a, 503, "unavailable");
+        return got;
+    }
+    r = record(c, a, e, &f, granted, err);
+    if (r < 0) {
+        release_answer_refuse(a, 503, "unavailable");
+        return r;
+    }
+    if (!granted) {
+        release_answer_refuse(a, 403, "denied");
+        return 0;
+    }
+    a->secret = TAKE_PTR(s);
+    a->status = 200;
+    return 0;
+}
+
+int release_handle(const struct release_context *c, struct bytes request,
+                   const uint8_t exporter[CHANNEL_EXPORTER_SIZE], struct release_answer *ret,
+                   struct error *err)
+{
+    int r = release_answer_begin(ret, err);
+    if (r < 0)
+        return r;
+    release_answer_refuse(ret, 400, "bad-request");
+    _evidence_ struct evidence e = {0};
+    r = evidence_parse(&e, request, "request", err);
+    if (r < 0)
+        return r;
+    /* Whatever the guest may have written there: the challenge is this connection's. */
+    r = channel_challenge(e.challenge, exporter, err);
+    if (r < 0)
+        return r;
+    e.has_challenge = true;
+    return decide(c, &e, ret, err);
+}

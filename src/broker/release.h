@@ -1,0 +1,58 @@
+/*
+ * The release handler: the whole of the broker's answer to POST /v1/release (protocol/release.h).
+ * It knows nothing of sockets, of TLS or of who opened the connection: `encroot unlock` runs it
+ * for one outgoing connection, a broker for many incoming ones.
+ *
+ *   evidence → challenge from the exporter → appraise → secret → record → answer
+ *
+ * What could not be recorded is not released.
+ */
+#ifndef ENCROOT_BROKER_RELEASE_H
+#define ENCROOT_BROKER_RELEASE_H
+
+#include "appraise/appraise.h"
+#include "base/secret.h"
+#include "protocol/channel.h"
+
+#define RELEASE_ID_SIZE 33 /* 128 random bits as hex, NUL */
+
+struct release_record {
+    const char *id;
+    const struct evidence *evidence; /* with its challenge; NULL when it could not be read */
+    const struct findings *findings;
+    bool granted;
+};
+
+struct release_context {
+    const struct appraisal_policy *policy;
+    const uint8_t *volume; /* 16 bytes: this one only; NULL: whichever `secret` knows */
+    /* The secret of a volume, asked for only after a passing verdict. VOLUME_SECRET_SIZE bytes. */
+    int (*secret)(void *arg, const uint8_t volume[16], struct secret **ret, struct error *err);
+    /* Make every decision durable before anything leaves. A failure turns a grant into 503. */
+    int (*record)(void *arg, const struct release_record *r, struct error *err);
+    void *arg;
+};
+
+struct release_answer {
+    int status;            /* HTTP */
+    struct secret *secret; /* 200 only: the body; owned */
+    char body[128];        /* otherwise: {"code": "...", "id": "..."}, nothing else (K4) */
+    char id[RELEASE_ID_SIZE];
+};
+
+/*
+ * Always fills `ret`. Returns 0 when a decision was made (granted or denied), else a negative
+ * errno, with `err` for the operator; the peer sees only ret->body.
+ */
+int release_handle(const struct release_context *c, struct bytes request,
+                   const uint8_t exporter[CHANNEL_EXPORTER_SIZE], struct release_answer *ret,
+                   struct error *err) _must_use_;
+void release_answer_free(struct release_answer *a);
+#define _release_answer_ _cleanup_(release_answer_free)
+
+/* A new answer: a correlation id, and 503 until something else is decided. */
+int release_answer_begin(struct release_answer *ret, struct error *err) _must_use_;
+/* An answer that says no: status, code and id only. */
+void release_answer_refuse(struct release_answer *a, int status, const char *code);
+
+#endif

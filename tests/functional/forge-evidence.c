@@ -1,0 +1,41 @@
+/*
+ * forge-evidence DIR [DEFECT]: make a folder with trust anchors, reference values, a RIM and saved
+ * evidence (virtCCA, P-521) of a good boot, with exactly one defect if one is named. Prints the
+ * RIM. `forge-evidence --list` prints the defects.
+ */
+#include "forgery.h"
+
+#include <err.h>
+
+static void write_evidence(struct forgery *f, const char *folder)
+{
+    _evidence_ struct evidence e = {0};
+    _buffer_ struct buffer json = {0};
+    struct error err = {0};
+    forgery_evidence(f, &e);
+    must(evidence_format(&e, &json, &err), &err);
+    forgery_write(folder, "evidence.json", buffer_bytes(&json));
+}
+
+int main(int argc, char **argv)
+{
+    struct forgery f;
+    char rim[DIGEST_HEX_SIZE];
+    if (argc == 2 && strcmp(argv[1], "--list") == 0) {
+        for (size_t i = 0; forgery_defect_name(i); i++)
+            puts(forgery_defect_name(i));
+        return 0;
+    }
+    if (argc < 2 || argc > 3)
+        errx(2, "usage: forge-evidence DIR [DEFECT] | --list");
+    forgery_begin(&f);
+    if (argc == 3)
+        forgery_apply(&f, argv[2]);
+    forgery_write_trust(&f, argv[1]);
+    forgery_write_reference(argv[1]);
+    write_evidence(&f, argv[1]);
+    forgery_rim(rim);
+    puts(rim);
+    forgery_end(&f);
+    return 0;
+}

@@ -1,0 +1,53 @@
+/*
+ * Evidence (virtCCA, P-521) of a good boot, with its trust anchors and reference values, and with
+ * exactly one defect if one is named.
+ */
+#ifndef ENCROOT_TESTS_FORGERY_H
+#define ENCROOT_TESTS_FORGERY_H
+
+#include "../unit/boot_log.h"
+#include "../unit/chain.h"
+#include "token/cca.h"
+
+struct forgery {
+    /* who signs */
+    struct chain chain;
+    struct chain other; /* a chain that nobody pinned */
+    EVP_PKEY *cvm_key;
+    EVP_PKEY *platform_key; /* signs the platform token */
+    X509 *certificate;      /* that goes with the evidence */
+    /* what is claimed */
+    struct cca_platform platform;
+    bool without_platform;
+    bool zero_signature;
+    uint8_t rim[32];
+    uint8_t token_challenge[CHALLENGE_SIZE];
+    uint8_t file_challenge[CHALLENGE_SIZE];
+    /* what was booted, and what the log says */
+    struct boot real;
+    struct boot told;
+    size_t log_byte; /* offset in the log of a byte to set to 0xff; 0: none */
+};
+
+/* All of these end the program when something of their own fails. */
+void forgery_begin(struct forgery *f);
+void forgery_end(struct forgery *f);
+/* The challenge of a live connection; before any defect. */
+void forgery_set_challenge(struct forgery *f, const uint8_t challenge[CHALLENGE_SIZE]);
+
+/* The name of a defect, NULL behind the last; and making it. */
+const char *forgery_defect_name(size_t i);
+void forgery_apply(struct forgery *f, const char *defect);
+
+/* What this machine says. */
+void forgery_evidence(struct forgery *f, struct evidence *ret);
+/* trust/ and hash.json, as `encroot` takes them. */
+void forgery_write_trust(const struct forgery *f, const char *folder);
+void forgery_write_reference(const char *folder);
+/* The RIM that is to be accepted, in hex. */
+void forgery_rim(char ret[DIGEST_HEX_SIZE]);
+
+void forgery_write(const char *folder, const char *name, struct bytes content);
+void must(int r, const struct error *e);
+
+#endif
