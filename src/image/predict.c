@@ -1,0 +1,149 @@
+#include "image/predict.h"
+#include "image/text.h"
+#include "measure/kernel.h"
+#include "measure/pe.h"
+
+#include <string.h>
+
+static int no_memory(struct error *err)
+{
+    return error_set(err, ENOMEM, "out of memory");
+}
+
+static int hash(struct digest *ret, enum hash_alg alg, struct bytes in, struct error *err)
+{
+    int r = digest_compute(ret, alg, in);
+    return r < 0 ? error_set(err, -r, "hashing failed") : 0;
+}
+
+/* ---- programs and configuration ---- */
+static int add_file(struct reference_values *v, const char *path, struct bytes content,
+                    struct error *err)
+{
+    struct reference_file *longer =
+        realloc(v->grub_cfgs, (v->grub_cfg_count + 1) * sizeof(*longer));
+    if (!longer)
+        return no_memory(err);
+    v->grub_cfgs = longer;
+    struct reference_file *f = &longer[v->grub_cfg_count];
+    *f = (struct reference_file){.path = strdup(path)};
+    if (!f->path)
+        return no_memory(err);
+    v->grub_cfg_count++;
+    return hash(&f->digest, v->alg, content, err);
+}
+
+int predict_boot(struct reference_values *v, const struct bootpath *p, struct bytes stub,
+                 struct bytes main, struct error *err)
+{
+    v->alg = HASH_SHA256;
+    int r = pe_authenticode(&v->grub, v->alg, buffer_bytes(&p->grub_file), err);
+    if (r < 0)
+        return error_prefix(err, r, "%s", p->grub);
+    if (p->shim)
+        r = pe_authenticode(&v->shim, v->alg, buffer_bytes(&p->shim_file), err);
+    if (r < 0)
+        return error_prefix(err, r, "%s", p->shim);
+    r = hash(&v->grub_cfg, v->alg, main, err);
+    if (r == 0 && !p->main_on_esp)
+        r = add_file(v, p->configs[p->first].path, stub, err);
+    return r < 0 ? r : add_file(v, p->main_path, main, err);
+}
+
+/* ---- kernels ---- */
+static int copy_names(struct reference_kernel *k, const struct predicted_kernel *in,
+                      struct error *err)
+{
+    k->version = strdup(in->version);
+    k->path = strdup(in->path);
+    k->initramfs_path = in->initramfs_path ? strdup(in->initramfs_path) : NULL;
+    if (!k->version || !k->path || (in->initramfs_path && !k->initramfs_path))
+        return no_memory(err);
+    for (char *const *c = in->cmdlines; *c; c++)
+        if (!strings_contain(k->cmdlines, *c) && strings_add(&k->cmdlines, *c) < 0)
+            return no_memory(err);
+    return 0;
+}
+
+int predict_kernel(struct reference_values *v, const struct predicted_kernel *in, struct error *err)
+{
+    struct reference_kernel *longer = realloc(v->kernels, (v->kernel_count + 1) * sizeof(*longer));
+    if (!longer)
+        return no_memory(err);
+    v->kernels = longer;
+    struct reference_kernel *k = &longer[v->kernel_count++];
+    *k = (struct reference_kernel){0};
+    int r = copy_names(k, in, err);
+    if (r == 0)
+        r = kernel_measure(k, v->alg, in->kernel, err);
+    if (r == 0 && in->initramfs_path)
+        r = hash(&k->initramfs, v->alg, in->initramfs, err);
+    return r < 0 ? error_prefix(err, r, "%s", in->path) : 0;
+}
+
+/* ---- comparing ---- */
+struct differences {
+    struct buffer text;
+    int r;
+};
+
+static void compare(struct differences *d, const char *what, const struct digest *given,
+                    const struct digest *image)
+{
+    char a[DIGEST_HEX_SIZE], b[DIGEST_HEX_SIZE];
+    if (given->size == 0 || digest_equal(given, image))
+        return;
+    digest_hex(given, a);
+    digest_hex(image, b);
+    int r = buffer_printf(&d->text, "%s%s (expected %.16s…, the image has %.16s…)",
+                          d->text.size ? ", " : "", what, a, image->size ? b : "none");
+    d->r = r < 0 ? r : d->r;
+}
+
+static void compare_kernel(struct differences *d, const struct reference_kernel *k,
+                           const struct reference_values *image)
+{
+    const struct reference_kernel *found = NULL;
+    char what[300];
+    for (size_t i = 0; i < image->kernel_count && !found; i++)
+        if (strcmp(image->kernels[i].version, k->version) == 0)
+            found = &image->kernels[i];
+    if (!found) {
+        d->r = buffer_printf(&d->text, "%skernel %.200s (not in the image)",
+                             d->text.size ? ", " : "", k->version);
+        return;
+    }
+    const struct {
+        const char *name;
+        const struct digest *given, *image;
+    } digests[] = {
+        {"kernel", &k->kernel, &found->kernel},
+        {"kernel file", &k->kernel_file, &found->kernel_file},
+        {"initramfs of kernel", &k->initramfs, &found->initramfs},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(digests); i++) {
+        snprintf(what, sizeof(what), "%s %.200s", digests[i].name, k->version);
+        compare(d, what, digests[i].given, digests[i].image);
+    }
+}
+
+int references_compare(const struct reference_values *given, const struct reference_values *image,
+                       struct error *err)
+{
+    struct differences d = {0};
+    compare(&d, "shim", &given->shim, &image->shim);
+    compare(&d, "grub", &given->grub, &image->grub);
+    compare(&d, "grub.cfg", &given->grub_cfg, &image->grub_cfg);
+    for (size_t i = 0; i < given->kernel_count; i++)
+        compare_kernel(&d, &given->kernels[i], image);
+    int r = d.r;
+    if (r < 0)
+        r = no_memory(err);
+    else if (d.text.size)
+        r = error_hint(err,
+                       error_set(err, EINVAL, "reference values of another image: %.*s",
+                                 (int)d.text.size, (const char *)d.text.data),
+                       "make them anew with: encroot image measure -i IMAGE -o hash.json");
+    buffer_free(&d.text);
+    return r;
+}
