@@ -1,0 +1,423 @@
+#include "unit.h"
+#include "agent/dhcp.h"
+#include "agent/ipconfig.h"
+
+static const uint8_t mac[6] = {0x52, 0x54, 0, 0x12, 0x34, 0x56};
+
+#define ADDRESS 0x0a00020fu /* 10.0.2.15 */
+#define SERVER 0x0a000202u
+#define MASK 0xffffff00u
+
+/* ---- a server's answer, made by hand ---- */
+struct answer {
+    uint8_t bytes[600];
+    size_t size;
+};
+
+static void add_option(struct answer *a, uint8_t code, const void *value, uint8_t size)
+{
+    a->bytes[a->size++] = code;
+    a->bytes[a->size++] = size;
+    memcpy(a->bytes + a->size, value, size);
+    a->size += size;
+}
+
+static void add_number(struct answer *a, uint8_t code, uint32_t value)
+{
+    uint8_t b[4];
+    put_be32(b, value);
+    add_option(a, code, b, 4);
+}
+
+static struct answer begin_answer(uint32_t xid, uint8_t type, uint32_t address)
+{
+    struct answer a = {.size = 28 + 240};
+    a.bytes[0] = 0x45;
+    a.bytes[9] = 17;
+    put_be16(a.bytes + 20, 67);
+    put_be16(a.bytes + 22, 68);
+    uint8_t *bootp = a.bytes + 28;
+    bootp[0] = 2;
+    bootp[1] = 1;
+    bootp[2] = 6;
+    put_be32(bootp + 4, xid);
+    put_be32(bootp + 16, address);
+    memcpy(bootp + 28, mac, 6);
+    put_be32(bootp + 236, 0x63825363);
+    add_option(&a, 53, &type, 1);
+    return a;
+}
+
+static struct bytes end_answer(struct answer *a)
+{
+    a->bytes[a->size++] = 255;
+    put_be16(a->bytes + 2, (uint16_t)a->size);
+    put_be16(a->bytes + 24, (uint16_t)(a->size - 20));
+    return BYTES(a->bytes, a->size);
+}
+
+static struct answer full_answer(uint32_t xid, uint8_t type, uint32_t address, uint32_t lease)
+{
+    struct answer a = begin_answer(xid, type, address);
+    add_number(&a, 1, MASK);
+    add_number(&a, 3, SERVER);
+    add_number(&a, 54, SERVER);
+    add_number(&a, 51, lease);
+    return a;
+}
+
+/* ---- the messages ---- */
+static void request_is_a_valid_packet(void **state)
+{
+    (void)state;
+    struct dhcp_request q = {
+        .type = DHCP_REQUEST, .xid = 0x01020304, .requested = ADDRESS, .server = SERVER};
+    memcpy(q.mac, mac, 6);
+    uint8_t p[DHCP_REQUEST_SIZE];
+    dhcp_build(&q, p);
+    /* RFC 1071: the sum over a correct header, checksum included, is all ones. */
+    uint32_t sum = 0;
+    for (size_t i = 0; i < 20; i += 2)
+        sum += (uint32_t)p[i] << 8 | p[i + 1];
+    assert_int_equal((sum & 0xffff) + (sum >> 16), 0xffff);
+    /* The same for UDP with its pseudo header. */
+    sum = 17 + (DHCP_REQUEST_SIZE - 20);
+    for (size_t i = 12; i < DHCP_REQUEST_SIZE; i += 2)
+        sum += (uint32_t)p[i] << 8 | p[i + 1];
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    assert_int_equal(sum, 0xffff);
+    static const uint8_t requested[] = {50, 4, 10, 0, 2, 15};
+    assert_non_null(memmem(p + 268, sizeof(p) - 268, requested, sizeof(requested)));
+    assert_memory_equal(p + 28 + 4, "\x01\x02\x03\x04", 4);
+}
+
+static void offer_is_read(void **state)
+{
+    (void)state;
+    struct answer a = full_answer(7, DHCP_OFFER, ADDRESS, 3600);
+    struct dhcp_reply d;
+    assert_int_equal(dhcp_parse(end_answer(&a), 7, mac, &d), 0);
+    assert_int_equal(d.type, DHCP_OFFER);
+    assert_int_equal(d.address, ADDRESS);
+    assert_int_equal(d.mask, MASK);
+    assert_int_equal(d.router, SERVER);
+    assert_int_equal(d.server, SERVER);
+    assert_int_equal(d.lease, 3600);
+}
+
+static void answers_to_others_are_ignored(void **state)
+{
+    (void)state;
+    static const uint8_t other[6] = {1, 2, 3, 4, 5, 6};
+    struct answer a = full_answer(7, DHCP_OFFER, ADDRESS, 3600);
+    struct bytes p = end_answer(&a);
+    struct dhcp_reply d;
+    assert_int_equal(dhcp_parse(p, 8, mac, &d), -ENOMSG);
+    assert_int_equal(dhcp_parse(p, 7, other, &d), -ENOMSG);
+    a.bytes[28] = 1; /* a request */
+    assert_int_equal(dhcp_parse(p, 7, mac, &d), -ENOMSG);
+    a.bytes[28] = 2;
+    a.bytes[6] = 0x20; /* a fragment */
+    assert_int_equal(dhcp_parse(p, 7, mac, &d), -ENOMSG);
+}
+
+static void useless_addresses_are_refused(void **state)
+{
+    (void)state;
+    static const uint32_t bad[] = {0, 0x7f000001, 0xe0000001, 0xffffffff, 0x00000005};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        struct answer a = full_answer(7, DHCP_ACK, bad[i], 3600);
+        struct dhcp_reply d;
+        assert_int_equal(dhcp_parse(end_answer(&a), 7, mac, &d), -EBADMSG);
+    }
+}
+
+static void bad_masks_are_refused_and_absent_ones_guessed(void **state)
+{
+    (void)state;
+    struct dhcp_reply d;
+    struct answer a = begin_answer(7, DHCP_ACK, ADDRESS);
+    add_number(&a, 1, 0xff00ff00);
+    assert_int_equal(dhcp_parse(end_answer(&a), 7, mac, &d), -EBADMSG);
+    a = begin_answer(7, DHCP_ACK, ADDRESS);
+    assert_int_equal(dhcp_parse(end_answer(&a), 7, mac, &d), 0);
+    assert_int_equal(d.mask, 0xff000000);
+    assert_int_equal(d.router, 0);
+}
+
+/* C6: whatever else a server says has no effect at all. */
+static void other_options_mean_nothing(void **state)
+{
+    (void)state;
+    struct answer plain = full_answer(7, DHCP_ACK, ADDRESS, 60);
+    struct answer hostile = full_answer(7, DHCP_ACK, ADDRESS, 60);
+    add_option(&hostile, 12, "$(reboot)", 9);
+    add_option(&hostile, 15, "`id`.example", 12);
+    add_option(&hostile, 67, "/bin/sh", 7);
+    struct dhcp_reply a;
+    struct dhcp_reply b;
+    assert_int_equal(dhcp_parse(end_answer(&plain), 7, mac, &a), 0);
+    assert_int_equal(dhcp_parse(end_answer(&hostile), 7, mac, &b), 0);
+    assert_memory_equal(&a, &b, sizeof(a));
+}
+
+static void truncations_never_pass_the_end(void **state)
+{
+    (void)state;
+    struct answer a = full_answer(7, DHCP_OFFER, ADDRESS, 3600);
+    struct bytes whole = end_answer(&a);
+    for (size_t n = 0; n < whole.size; n++) {
+        uint8_t *copy = malloc(n ? n : 1); /* so that a sanitizer sees the end */
+        memcpy(copy, whole.data, n);
+        struct dhcp_reply d;
+        assert_true(dhcp_parse(BYTES(copy, n), 7, mac, &d) < 0);
+        if (n >= 268) { /* cut inside the options, with fitting lengths */
+            put_be16(copy + 2, (uint16_t)n);
+            put_be16(copy + 24, (uint16_t)(n - 20));
+            int r = dhcp_parse(BYTES(copy, n), 7, mac, &d);
+            assert_true(r == 0 || r == -EBADMSG);
+        }
+        free(copy);
+    }
+}
+
+/* ---- the client ---- */
+struct wire {
+    uint8_t last[DHCP_REQUEST_SIZE];
+    unsigned sent;
+};
+
+static void record(void *arg, struct bytes packet)
+{
+    struct wire *w = arg;
+    assert_int_equal(packet.size, sizeof(w->last));
+    memcpy(w->last, packet.data, packet.size);
+    w->sent++;
+}
+
+static uint8_t sent_type(const struct wire *w)
+{
+    return w->last[28 + 240 + 2];
+}
+
+static struct dhcp client(struct wire *w)
+{
+    struct dhcp d = {.send = record, .arg = w};
+    memcpy(d.mac, mac, 6);
+    return d;
+}
+
+#define SECOND UINT64_C(1000000000)
+
+static enum dhcp_event feed(struct dhcp *d, uint8_t type, uint32_t address, uint32_t lease,
+                            uint64_t now)
+{
+    struct answer a = full_answer(d->xid, type, address, lease);
+    return dhcp_input(d, end_answer(&a), now);
+}
+
+static void takes_an_address(void **state)
+{
+    (void)state;
+    struct wire w = {0};
+    struct dhcp d = client(&w);
+    dhcp_start(&d, SECOND);
+    assert_int_equal(sent_type(&w), DHCP_DISCOVER);
+    assert_int_equal(feed(&d, DHCP_ACK, ADDRESS, 600, SECOND), DHCP_NOTHING); /* not asked for */
+    assert_int_equal(feed(&d, DHCP_OFFER, ADDRESS, 600, SECOND), DHCP_NOTHING);
+    assert_int_equal(sent_type(&w), DHCP_REQUEST);
+    assert_int_equal(w.sent, 2);
+    assert_int_equal(feed(&d, DHCP_ACK, ADDRESS, 600, SECOND), DHCP_HAVE_ADDRESS);
+    assert_int_equal(d.on.address, ADDRESS);
+    assert_int_equal(d.next, SECOND + 300 * SECOND);
+}
+
+static void retransmits_with_backoff(void **state)
+{
+    (void)state;
+    struct wire w = {0};
+    struct dhcp d = client(&w);
+    dhcp_start(&d, 0);
+    uint64_t gaps[6];
+    uint64_t now = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(gaps); i++) {
+        assert_int_equal(dhcp_timer(&d, d.next - 1), DHCP_NOTHING);
+        assert_int_equal(w.sent, i + 1); /* not early */
+        gaps[i] = d.next - now;
+        now = d.next;
+        dhcp_timer(&d, now);
+        assert_int_equal(w.sent, i + 2);
+    }
+    assert_true(gaps[0] >= SECOND / 2 && gaps[0] <= 2 * SECOND);
+    assert_true(gaps[2] > gaps[0] && gaps[5] <= 9 * SECOND);
+}
+
+static void nak_starts_again(void **state)
+{
+    (void)state;
+    struct wire w = {0};
+    struct dhcp d = client(&w);
+    dhcp_start(&d, 0);
+    feed(&d, DHCP_OFFER, ADDRESS, 600, 0);
+    assert_int_equal(feed(&d, DHCP_NAK, 0, 0, 0), DHCP_NOTHING);
+    assert_int_equal(sent_type(&w), DHCP_DISCOVER);
+    assert_int_equal(d.state, DHCP_SELECTING);
+}
+
+static void silence_after_an_offer_starts_again(void **state)
+{
+    (void)state;
+    struct wire w = {0};
+    struct dhcp d = client(&w);
+    dhcp_start(&d, 0);
+    feed(&d, DHCP_OFFER, ADDRESS, 600, 0);
+    for (int i = 0; i < 10 && d.state == DHCP_REQUESTING; i++)
+        dhcp_timer(&d, d.next);
+    assert_int_equal(d.state, DHCP_SELECTING);
+}
+
+static void bind_at(struct dhcp *d, uint32_t lease, uint64_t now)
+{
+    dhcp_start(d, now);
+    feed(d, DHCP_OFFER, ADDRESS, lease, now);
+    assert_int_equal(feed(d, DHCP_ACK, ADDRESS, lease, now), DHCP_HAVE_ADDRESS);
+}
+
+static void renews_at_half_time(void **state)
+{
+    (void)state;
+    struct wire w = {0};
+    struct dhcp d = client(&w);
+    bind_at(&d, 600, 0);
+    assert_int_equal(dhcp_timer(&d, 300 * SECOND), DHCP_NOTHING);
+    assert_int_equal(sent_type(&w), DHCP_REQUEST);
+    assert_memory_equal(w.last + 28 + 12, "\x0a\x00\x02\x0f", 4); /* ciaddr */
+    assert_int_equal(feed(&d, DHCP_ACK, ADDRESS, 600, 301 * SECOND), DHCP_NOTHING);
+    assert_int_equal(d.expires, 901 * SECOND);
+}
+
+static void an_expired_lease_is_lost(void **state)
+{
+    (void)state;
+    struct wire w = {0};
+    struct dhcp d = client(&w);
+    bind_at(&d, 600, 0);
+    enum dhcp_event e = DHCP_NOTHING;
+    uint64_t at = 0;
+    for (int i = 0; i < 1000 && e == DHCP_NOTHING; i++) {
+        at = d.next;
+        e = dhcp_timer(&d, at);
+    }
+    assert_int_equal(e, DHCP_LOST_ADDRESS);
+    assert_true(at >= 600 * SECOND && at < 620 * SECOND);
+    assert_int_equal(sent_type(&w), DHCP_DISCOVER);
+}
+
+static void short_leases_do_not_keep_us_busy(void **state)
+{
+    (void)state;
+    struct wire w = {0};
+    struct dhcp d = client(&w);
+    bind_at(&d, 1, 0);
+    assert_int_equal(d.next, 30 * SECOND);
+}
+
+/* ---- ip= ---- */
+static void ip_forms(void **state)
+{
+    (void)state;
+    struct ipconfig c;
+    assert_int_equal(ipconfig_parse("root=/dev/sda1 ro quiet", &c, NULL), 0);
+    assert_int_equal(c.count, 0);
+    assert_int_equal(ipconfig_for(&c, "eth0")->method, IP_DHCP);
+    assert_int_equal(ipconfig_parse("ro ip=dhcp\n", &c, NULL), 0);
+    assert_int_equal(ipconfig_for(&c, "eth1")->method, IP_DHCP);
+    assert_int_equal(ipconfig_parse("ip=eth1:dhcp", &c, NULL), 0);
+    assert_null(ipconfig_for(&c, "eth0"));
+    assert_int_equal(ipconfig_for(&c, "eth1")->method, IP_DHCP);
+    assert_int_equal(ipconfig_parse("ip=off", &c, NULL), 0);
+    assert_int_equal(ipconfig_for(&c, "eth0")->method, IP_OFF);
+    assert_int_equal(ipconfig_parse("ip=::::guest:eth0:dhcp", &c, NULL), 0);
+    assert_int_equal(ipconfig_for(&c, "eth0")->method, IP_DHCP);
+}
+
+static void ip_static(void **state)
+{
+    (void)state;
+    struct ipconfig c;
+    const char *line = "quiet ip=192.168.7.5::192.168.7.1:255.255.255.0:guest:eth0:none "
+                       "ip=10.1.2.3:::20::eth1:off:9.9.9.9";
+    assert_int_equal(ipconfig_parse(line, &c, NULL), 0);
+    assert_int_equal(c.count, 2);
+    const struct ip_setting *s = ipconfig_for(&c, "eth0");
+    assert_int_equal(s->method, IP_STATIC);
+    assert_int_equal(s->address, 0xc0a80705);
+    assert_int_equal(s->mask, 0xffffff00);
+    assert_int_equal(s->gateway, 0xc0a80701);
+    s = ipconfig_for(&c, "eth1");
+    assert_int_equal(s->address, 0x0a010203);
+    assert_int_equal(s->mask, 0xfffff000);
+    assert_int_equal(s->gateway, 0);
+    assert_null(ipconfig_for(&c, "eth2"));
+}
+
+static void ip_nonsense_is_named(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "ip=",
+        "ip=bogus",
+        "ip=eth0:bogus",
+        "ip=1.2.3:::255.0.0.0::eth0:none",
+        "ip=127.0.0.1:::255.0.0.0::eth0:none",
+        "ip=10.0.0.1:::255.0.255.0::eth0:none",
+        "ip=10.0.0.1:::33::eth0:none",
+        "ip=10.0.0.1:::0::eth0:none",
+        "ip=10.0.0.1::bad:24::eth0:none",
+        "ip=10.0.0.1:::24::averyveryverylongname0:none",
+        "ip=10.0.0.1:::24::../eth0:none",
+        "ip=:::::eth0:static",
+        "ip=a:b:c:d:e:f:g:h:i:j:k",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        struct ipconfig c;
+        struct error err = {0};
+        if (ipconfig_parse(bad[i], &c, &err) != -EINVAL || !strstr(err.text, bad[i]))
+            fail_msg("%s: %s", bad[i], err.text);
+    }
+}
+
+static void ip_inside_quotes_is_another_parameters_value(void **state)
+{
+    (void)state;
+    struct ipconfig c;
+    assert_int_equal(ipconfig_parse("x=\"a ip=off b\" ip=dhcp", &c, NULL), 0);
+    assert_int_equal(c.count, 1);
+    assert_int_equal(c.settings[0].method, IP_DHCP);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(request_is_a_valid_packet),
+        cmocka_unit_test(offer_is_read),
+        cmocka_unit_test(answers_to_others_are_ignored),
+        cmocka_unit_test(useless_addresses_are_refused),
+        cmocka_unit_test(bad_masks_are_refused_and_absent_ones_guessed),
+        cmocka_unit_test(other_options_mean_nothing),
+        cmocka_unit_test(truncations_never_pass_the_end),
+        cmocka_unit_test(takes_an_address),
+        cmocka_unit_test(retransmits_with_backoff),
+        cmocka_unit_test(nak_starts_again),
+        cmocka_unit_test(silence_after_an_offer_starts_again),
+        cmocka_unit_test(renews_at_half_time),
+        cmocka_unit_test(an_expired_lease_is_lost),
+        cmocka_unit_test(short_leases_do_not_keep_us_busy),
+        cmocka_unit_test(ip_forms),
+        cmocka_unit_test(ip_static),
+        cmocka_unit_test(ip_nonsense_is_named),
+        cmocka_unit_test(ip_inside_quotes_is_another_parameters_value),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
