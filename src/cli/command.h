@@ -1,0 +1,32 @@
+/*
+ * Subcommands are lines of one const table (main.c): one file each, named after the command.
+ */
+#ifndef ENCROOT_CLI_COMMAND_H
+#define ENCROOT_CLI_COMMAND_H
+
+/* Exit codes, the same for all commands (encroot(1), EXIT STATUS). */
+enum exit_code {
+    EXIT_OK = 0,
+    EXIT_FAILED = 1,      /* I/O, resources, anything unexpected */
+    EXIT_USAGE = 2,       /* the command line */
+    EXIT_REFUSED = 3,     /* appraisal refused: no key was released */
+    EXIT_BAD_INPUT = 4,   /* a file is not what it must be */
+    EXIT_UNREACHABLE = 5, /* the peer did not answer, or left */
+};
+
+struct command {
+    const char *name;    /* "image encrypt" */
+    const char *summary; /* one line, for the list */
+    /* argv[0] is the last word of the name. Returns an exit code. */
+    int (*run)(int argc, char **argv);
+};
+
+int cmd_evidence_appraise(int argc, char **argv);
+int cmd_evidence_inspect(int argc, char **argv);
+int cmd_image_encrypt(int argc, char **argv);
+int cmd_image_inspect(int argc, char **argv);
+int cmd_image_measure(int argc, char **argv);
+int cmd_init(int argc, char **argv);
+int cmd_unlock(int argc, char **argv);
+
+#endif

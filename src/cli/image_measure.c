@@ -1,0 +1,93 @@
+/*
+ * `encroot image measure`: the reference values of an image as it is.
+ */
+#include "cli/command.h"
+#include "cli/image_report.h"
+#include "cli/options.h"
+#include "image/measure_image.h"
+
+struct arguments {
+    const char *input, *output;
+    uint64_t root_partition;
+    bool force, json;
+};
+
+/* An image that is encrypted already has no root to be found, and needs none here. */
+static int open_layout(struct layout *l, const struct arguments *a, struct error *err)
+{
+    struct error ignored;
+    int r = layout_open(l, a->input, err);
+    if (r == 0 && a->root_partition)
+        r = layout_find_root(l, (unsigned)a->root_partition, err);
+    else if (r == 0)
+        (void)!layout_find_root(l, 0, &ignored);
+    return r < 0 ? r : layout_find_boot(l, err);
+}
+
+static int write_values(const struct arguments *a, struct bytes text, struct error *err)
+{
+    if (!a->output) {
+        fwrite(text.data, 1, text.size, stdout);
+        return fflush(stdout) < 0 ? error_errno(err, errno, "stdout") : 0;
+    }
+    return write_file_atomic(a->output, text, 0644, a->force, err);
+}
+
+static int measure(const struct arguments *a, struct error *err)
+{
+    _layout_ struct layout l = {0};
+    _bootpath_ struct bootpath p = {0};
+    _bootplan_ struct bootplan plan = {0};
+    _reference_values_ struct reference_values v = {0};
+    _buffer_ struct buffer text = {0};
+    int r = open_layout(&l, a, err);
+    if (r == 0)
+        r = bootpath_read(&p, &l, err);
+    if (r == 0)
+        r = boot_entries(&plan, &l, &p, err);
+    if (r == 0)
+        r = measure_entries(&v, &l, &p, &plan, err);
+    if (r == 0)
+        r = reference_values_format(&v, &text, err);
+    if (r == 0)
+        r = write_values(a, buffer_bytes(&text), err);
+    /* On stderr when the values themselves are on stdout. */
+    for (size_t i = 0; r == 0 && !a->json && i < plan.removed_count; i++)
+        fprintf(stderr, "left out: \"%s\": %s\n", plan.removed[i].title, plan.removed[i].reason);
+    return r;
+}
+
+int cmd_image_measure(int argc, char **argv)
+{
+    struct arguments a = {0};
+    const struct option_spec options[] = {
+        {'i', "input", OPTION_STRING, "IMAGE", "the image, raw or qcow2; it is only read", &a.input,
+         0, 0},
+        {'o', "output", OPTION_STRING, "FILE", "where to write them (default: stdout)", &a.output,
+         0, 0},
+        {0, "root-partition", OPTION_UINT, "N", "which partition is the root (default: found)",
+         &a.root_partition, 1, PARTITIONS_MAX},
+        {0, "force", OPTION_FLAG, NULL, "replace an existing FILE", &a.force, 0, 0},
+        {0, "json", OPTION_FLAG, NULL, "report errors as JSON, and no entries on stderr", &a.json,
+         0, 0},
+        {0},
+    };
+    const struct usage u = {
+        .synopsis = "encroot image measure -i IMAGE [-o FILE] [OPTION...]",
+        .about =
+            "Predict what the boot of an image will measure, from the image alone: shim, GRUB,\n"
+            "its configuration, and for each kernel the file, the initramfs and the command\n"
+            "lines. Works on ordinary images and on encrypted ones. Menu entries that encroot\n"
+            "would not accept (recovery mode, other boot loaders) are left out and named.",
+        .options = options,
+        .example = "  encroot image measure -i debian.qcow2 -o debian.hash.json",
+    };
+    int code = options_parse(&u, argc, argv, NULL);
+    if (code != OPTIONS_DONE)
+        return code;
+    if (!a.input)
+        return usage_error(&u, "-i is missing");
+    struct error err = {0};
+    int r = measure(&a, &err);
+    return r < 0 ? report_error(&err, exit_code_for(r), a.json) : EXIT_OK;
+}

@@ -1,0 +1,232 @@
+/*
+ * `encroot init DIR`: checks what is there, makes what is missing, overwrites nothing.
+ */
+#include "base/hex.h"
+#include "base/io.h"
+#include "base/secret.h"
+#include "cli/command.h"
+#include "cli/options.h"
+#include "cli/paths.h"
+#include "crypto/tls.h"
+#include "crypto/volume_key.h"
+#include "crypto/x509.h"
+
+#include <jansson.h>
+#include <openssl/x509v3.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const char pins_header[] =
+    "# SHA-256 of the root certificates that evidence may end in, one a line (64 hex digits).\n"
+    "# The certificates themselves are in certificates/. `encroot init DIR --trust FILE` adds "
+    "both.\n";
+
+/* What was done, for people as it happens and for programs at the end. */
+struct report {
+    bool json;
+    json_t *made;
+    json_t *kept;
+};
+
+static void tell(const struct report *r, bool made, const char *path, const char *what)
+{
+    json_array_append_new(made ? r->made : r->kept, json_string(path));
+    if (!r->json)
+        printf("%-8s %s  (%s)\n", made ? "made" : "found", path, what);
+}
+
+static int make_folder(const char *path, mode_t mode, const char *what, const struct report *r,
+                       struct error *err)
+{
+    struct stat st;
+    if (mkdir(path, mode) == 0) {
+        tell(r, true, path, what);
+        return 0;
+    }
+    if (errno != EEXIST)
+        return error_errno(err, errno, "%s", path);
+    if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+        return error_set(err, ENOTDIR, "%s: expected a folder, found something else", path);
+    tell(r, false, path, what);
+    return 0;
+}
+
+static int make_identity(const struct paths *p, const struct report *r, struct error *err)
+{
+    bool key = access(p->broker_key, F_OK) == 0;
+    bool certificate = access(p->broker_cert, F_OK) == 0;
+    if (key != certificate)
+        return error_hint(err,
+                          error_set(err, EINVAL, "%s is there, but %s is not",
+                                    key ? p->broker_key : p->broker_cert,
+                                    key ? p->broker_cert : p->broker_key),
+                          "restore the missing one; images pin this key, a new one opens none");
+    int n = key ? 0 : tls_identity_create(p->broker_key, p->broker_cert, err);
+    _tls_identity_ struct tls_identity *id = NULL;
+    if (n == 0)
+        n = tls_identity_load(&id, p->broker_key, p->broker_cert, err);
+    if (n < 0)
+        return n;
+    tell(r, !key, p->broker_key, "the broker's private key: keep it secret");
+    tell(r, !key, p->broker_cert, "its certificate: images pin its key");
+    return 0;
+}
+
+static int make_secret(const struct paths *p, const struct report *r, struct error *err)
+{
+    _secret_ struct secret *s = NULL;
+    if (access(p->rootfs_key, F_OK) == 0) {
+        int n = secret_read_file(&s, p->rootfs_key, VOLUME_SECRET_SIZE, true, err);
+        if (n == 0)
+            tell(r, false, p->rootfs_key, "the volume secret");
+        return n;
+    }
+    s = secret_random(VOLUME_SECRET_SIZE);
+    if (!s)
+        return error_set(err, ENOMEM, "cannot lock memory for a key");
+    int n = secret_write_file(s, p->rootfs_key, err);
+    if (n == 0)
+        tell(r, true, p->rootfs_key, "the volume secret: keep it secret, and a copy of it safe");
+    return n;
+}
+
+static int make_pins(const struct paths *p, const struct report *r, struct error *err)
+{
+    int n = write_file_atomic(p->trust_pins, BYTES_STR(pins_header), 0644, false, NULL);
+    if (n < 0 && n != -EEXIST)
+        return error_errno(err, -n, "%s", p->trust_pins);
+    tell(r, n == 0, p->trust_pins, "which roots are trusted");
+    return 0;
+}
+
+/* ---- --trust FILE ---- */
+/* Whether a line begins with it: in a comment it pins nothing. */
+static bool is_pinned(const struct buffer *pins, const char *hex)
+{
+    for (const char *line = (const char *)pins->data; *line;) {
+        line += strspn(line, " \t");
+        if (strncasecmp(line, hex, strlen(hex)) == 0)
+            return true;
+        line += strcspn(line, "\n");
+        line += *line == '\n';
+    }
+    return false;
+}
+
+static int pin_root(const struct paths *p, const char *hex, struct error *err)
+{
+    _buffer_ struct buffer pins = {0};
+    int n = read_file(p->trust_pins, (size_t)1 << 20, &pins, err);
+    if (n < 0)
+        return n;
+    if (is_pinned(&pins, hex))
+        return 0;
+    bool whole_line = pins.size == 0 || pins.data[pins.size - 1] == '\n';
+    n = buffer_printf(&pins, "%s%s\n", whole_line ? "" : "\n", hex);
+    if (n < 0)
+        return error_set(err, ENOMEM, "out of memory");
+    return write_file_atomic(p->trust_pins, buffer_bytes(&pins), 0644, true, err);
+}
+
+static int copy_certificate(const struct paths *p, struct bytes text, bool root, const char *hex,
+                            const struct report *r, struct error *err)
+{
+    _free_ char *copy = NULL;
+    /* Named by content: the same certificate twice is one file, two with one name are two. */
+    if (asprintf(&copy, "%s/%.16s.crt", p->trust_folder, hex) < 0)
+        return error_set(err, ENOMEM, "out of memory");
+    bool there = access(copy, F_OK) == 0;
+    int n = there ? 0 : write_file_atomic(copy, text, 0644, false, err);
+    if (n == 0)
+        tell(r, !there, copy, root ? "pinned root" : "intermediate");
+    return n;
+}
+
+static int trust(const struct paths *p, const char *file, const struct report *r, struct error *err)
+{
+    _buffer_ struct buffer text = {0}, subject = {0};
+    _x509_ X509 *certificate = NULL;
+    uint8_t sha[32];
+    char hex[65];
+    int n = read_file(file, CERTIFICATE_MAX, &text, err);
+    if (n < 0)
+        return n;
+    n = certificate_parse(&certificate, buffer_bytes(&text), err);
+    if (n < 0)
+        return error_prefix(err, n, "%s", file);
+    if (certificate_sha256(certificate, sha) < 0 || certificate_subject(certificate, &subject) < 0)
+        return error_set(err, EIO, "%s: cannot hash it", file);
+    bool root = X509_self_signed(certificate, 1) == 1;
+    hex_encode(BYTES_OF(sha), hex);
+    n = copy_certificate(p, buffer_bytes(&text), root, hex, r, err);
+    if (n == 0 && root)
+        n = pin_root(p, hex, err);
+    if (n == 0 && !r->json)
+        printf("         %.*s\n         SHA-256 %s\n", (int)subject.size, (char *)subject.data,
+               hex);
+    return n;
+}
+
+/* ---- the command ---- */
+static int run(const struct paths *p, const struct option_list *certificates, struct report *r,
+               struct error *err)
+{
+    int n = make_folder(p->folder, 0700, "everything that `encroot` keeps", r, err);
+    if (n == 0)
+        n = make_identity(p, r, err);
+    if (n == 0)
+        n = make_secret(p, r, err);
+    if (n == 0)
+        n = make_folder(p->trust, 0755, "trust anchors", r, err);
+    if (n == 0)
+        n = make_folder(p->trust_folder, 0755, "certificates of the platforms' vendors", r, err);
+    if (n == 0)
+        n = make_pins(p, r, err);
+    for (size_t i = 0; n == 0 && i < certificates->count; i++)
+        n = trust(p, certificates->items[i], r, err);
+    return n;
+}
+
+int cmd_init(int argc, char **argv)
+{
+    struct report r = {0};
+    struct option_list certificates = {0};
+    const struct option_spec options[] = {
+        {0, "trust", OPTION_LIST, "FILE",
+         "copy a certificate (PEM or DER) to the trust anchors; a\n"
+         "self-signed one is pinned as a root (may be repeated)",
+         &certificates, 0, 0},
+        {0, "json", OPTION_FLAG, NULL, "print what was done as JSON", &r.json, 0, 0},
+        {0},
+    };
+    const struct usage u = {
+        .synopsis = "encroot init DIR [--trust FILE]... [--json]",
+        .about = "Prepare a folder for encrypting and unlocking images: the broker's identity\n"
+                 "(broker.key, broker.crt), the volume secret (rootfs_key.bin), and the trust\n"
+                 "anchors (trust/). What is there already is checked and kept, never overwritten.",
+        .options = options,
+        .example = "  encroot init keys --trust huawei-root.pem --trust huawei-intermediate.pem",
+    };
+    int first;
+    int code = options_parse(&u, argc, argv, &first);
+    if (code != OPTIONS_DONE)
+        return code;
+    if (argc - first != 1)
+        return usage_error(&u, "expected one folder, found %d", argc - first);
+    struct error err = {0};
+    _cleanup_(paths_free) struct paths p = {0};
+    r.made = json_array();
+    r.kept = json_array();
+    int n = paths_of(&p, argv[first], &err);
+    if (n == 0)
+        n = run(&p, &certificates, &r, &err);
+    if (n == 0 && r.json) {
+        json_t *o = json_pack("{s:O, s:O}", "made", r.made, "found", r.kept);
+        json_dumpf(o, stdout, JSON_INDENT(2));
+        putchar('\n');
+        json_decref(o);
+    }
+    json_decref(r.made);
+    json_decref(r.kept);
+    return n < 0 ? report_error(&err, exit_code_for(n), r.json) : EXIT_OK;
+}

@@ -1,0 +1,28 @@
+#include "cli/plain_text.h"
+
+/* UTF-8 passes; control characters, also those of C1 (0x80 to 0x9f after 0xc2), do not. */
+void plain_print(FILE *out, const char *text)
+{
+    bool in_c1 = false;
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        bool c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0;
+        if (*p >= 0x20 && *p != 0x7f && !c1 && !in_c1)
+            fputc(*p, out);
+        else
+            fprintf(out, "\\x%02x", *p);
+        in_c1 = c1;
+    }
+}
+
+/* jansson takes valid UTF-8 only; what a forger wrote may be something else. */
+json_t *plain_json(const char *text)
+{
+    json_t *j = json_string(text);
+    if (j)
+        return j;
+    _buffer_ struct buffer ascii = {0};
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++)
+        if (buffer_printf(&ascii, *p < 0x80 ? "%c" : "\\x%02x", *p) < 0)
+            return NULL;
+    return json_stringn((const char *)ascii.data, ascii.size);
+}

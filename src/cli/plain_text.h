@@ -1,0 +1,12 @@
+/* Text that others may have written (a guest, a file), on its way to a terminal or into JSON. */
+#ifndef ENCROOT_CLI_PLAIN_TEXT_H
+#define ENCROOT_CLI_PLAIN_TEXT_H
+
+#include "base/json.h"
+
+/* UTF-8 passes; control characters, which could steer the terminal, become \xNN. */
+void plain_print(FILE *out, const char *text);
+/* A string whatever it holds. A new reference; NULL without memory. */
+json_t *plain_json(const char *text);
+
+#endif
