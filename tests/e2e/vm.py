@@ -291,7 +291,7 @@ class VM:
     def wait_for(self, pattern, timeout, since=0):
         return self.console.wait_for(pattern, timeout, since)
 
-    def run(self, command, timeout=60):
+    def run(self, command, timeout=120):
         """Run a command in the booted guest; returns its output, raises if it fails."""
         status, output = self.guest.run(command, timeout)
         if status != 0:
