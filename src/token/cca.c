@@ -1,6 +1,7 @@
 #include "token/cca.h"
 #include "token/cbor.h"
 #include "token/cca_labels.h"
+#include "token/cose_key.h"
 
 #include <string.h>
 
@@ -66,7 +67,7 @@ static void keep_unknown(struct cbor_reader *r, struct cca_unknowns *u, struct c
 
 /*
  * Read one map of claims. Claims that are not strings go to `special`, which says whether it
- * took the claim; what nobody takes is kept as unknown, or skipped with `unknown` NULL.
+ * took the claim; what nobody takes is kept as unknown.
  */
 static void read_claims(struct cbor_reader *r, const struct cca_string_claim *table, void *claims,
                         bool (*special)(struct cbor_reader *, int64_t, void *),
@@ -85,10 +86,8 @@ static void read_claims(struct cbor_reader *r, const struct cca_string_claim *ta
             read_string(r, c, claims);
         else if (!by_text && special && special(r, claim.label, claims))
             continue;
-        else if (unknown)
-            keep_unknown(r, unknown, claim);
         else
-            cbor_read_item(r);
+            keep_unknown(r, unknown, claim);
     }
     require(r, table, claims);
 }
@@ -132,9 +131,7 @@ static void read_components(struct cbor_reader *r, struct cca_platform *p)
         cbor_fail(r, "%zu software components: 1 to %d are possible", n, CCA_COMPONENTS_MAX);
     for (size_t i = 0; i < n && !r->error; i++) {
         struct cca_component *c = &p->components[i];
-        size_t start = r->at;
-        read_claims(r, cca_component_claims, c, NULL, NULL);
-        c->raw = BYTES(r->in.data + start, r->at - start);
+        read_claims(r, cca_component_claims, c, NULL, &c->unknown);
     }
     if (!r->error)
         p->component_count = n;
@@ -166,17 +163,39 @@ static int parse_platform(struct cca_platform *p, struct bytes payload, size_t b
     return r.error ? error_prefix(err, r.error, "platform token") : 0;
 }
 
-/* The outer map is signed by nobody: what does not belong there is refused. */
-static int parse_collection(struct bytes *platform, struct bytes *cvm, struct cbor_reader *r)
+static bool read_tag(struct cbor_reader *r)
 {
-    cbor_read_tag(r, TAG_CCA_TOKEN, "the token");
+    struct cbor_reader ahead = *r;
+    struct cbor_head h = cbor_read_head(&ahead);
+    bool cmw = !ahead.error && h.major == MAJOR_TAG && h.value == TAG_CCA_TOKEN_CMW;
+    cbor_read_tag(r, cmw ? TAG_CCA_TOKEN_CMW : TAG_CCA_TOKEN, "the token");
+    return cmw;
+}
+
+static struct bytes read_part(struct cbor_reader *r, bool cmw, const char *what)
+{
+    size_t start = r->at;
+    if (cmw && cbor_read_array(r, what) != 2)
+        cbor_fail(r, "%s is not a CMW record of a content format and a value", what);
+    if (cmw && cbor_read_unsigned(r, "content format") != CMW_EAT_CWT && !r->error) {
+        r->at = start;
+        cbor_fail(r, "the content format of %s is not %d (EAT in a CWT)", what, CMW_EAT_CWT);
+    }
+    return cbor_read_bytes(r, what);
+}
+
+/* The outer map is signed by nobody: what does not belong there is refused. */
+static int parse_collection(struct bytes *platform, struct bytes *cvm, bool *cmw,
+                            struct cbor_reader *r)
+{
+    *cmw = read_tag(r);
     size_t n = cbor_read_map(r, "the token");
     for (size_t i = 0; i < n && !r->error; i++) {
         int64_t label = cbor_read_int(r, "label of a token part");
         if (label == LABEL_PLATFORM_TOKEN)
-            *platform = cbor_read_bytes(r, "platform token");
+            *platform = read_part(r, *cmw, "platform token");
         else if (label == LABEL_CVM_TOKEN)
-            *cvm = cbor_read_bytes(r, "CVM token");
+            *cvm = read_part(r, *cmw, "CVM token");
         else
             cbor_fail(r, "unknown token part %lld", (long long)label);
     }
@@ -189,11 +208,12 @@ int cca_token_parse(struct cca_token *ret, struct bytes in, struct error *err)
 {
     struct cbor_reader r = cbor_read(in, 0, err);
     struct bytes platform = BYTES_NONE, cvm = BYTES_NONE;
-    int e = parse_collection(&platform, &cvm, &r);
+    bool cmw;
+    int e = parse_collection(&platform, &cvm, &cmw, &r);
     if (e < 0)
         return error_prefix(err, e, "CCA token");
 
-    struct cca_token t = {.has_platform = platform.data != NULL};
+    struct cca_token t = {.has_platform = platform.data != NULL, .cmw = cmw};
     e = cose_sign1_parse(&t.cvm_sign1, cvm, cbor_offset(&r, cvm), err);
     if (e < 0)
         return error_prefix(err, e, "CVM token");
@@ -216,8 +236,11 @@ int cca_token_parse(struct cca_token *ret, struct bytes in, struct error *err)
 
 int cca_public_key(EVP_PKEY **ret, struct bytes claim, struct error *err)
 {
-    /* A SubjectPublicKeyInfo is a SEQUENCE, an uncompressed point starts with 04. */
+    /* A SubjectPublicKeyInfo is a SEQUENCE, a COSE_Key a map, and a point starts with 04. */
     if (claim.size > 0 && claim.data[0] == 0x30)
         return public_key_from_spki(ret, claim, err);
-    return public_key_from_point(ret, claim, err);
+    if (claim.size == 0 || claim.data[0] >> 5 != MAJOR_MAP)
+        return public_key_from_point(ret, claim, err);
+    int r = cose_key_parse(ret, claim, 0, err);
+    return r < 0 ? error_prefix(err, r, "in claim %d", LABEL_RAK) : 0;
 }

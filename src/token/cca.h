@@ -1,7 +1,8 @@
 /*
  * CCA attestation tokens (Arm "Realm Management Monitor specification", A7; virtCCA's dialect):
  * tag 399 { 44234: platform token, 44241: CVM (realm) token }, each a COSE_Sign1 over a map of
- * claims. Parsing checks form, not truth: nothing here is believed until it is verified.
+ * claims; or tag 907 with `[263, token]` for each token (draft-ffm-rats-cca-token, 4.1). Parsing
+ * checks form, not truth: nothing here is believed until it is verified.
  */
 #ifndef ENCROOT_TOKEN_CCA_H
 #define ENCROOT_TOKEN_CCA_H
@@ -32,7 +33,7 @@ struct cca_cvm {
     struct bytes initial;         /* 44238: RIM */
     struct bytes extended[CCA_REGISTERS];
     struct bytes hash_alg;         /* 44236: of the registers */
-    struct bytes public_key;       /* 44237: RAK; SubjectPublicKeyInfo (RSA) or 04‖x‖y */
+    struct bytes public_key;       /* 44237: RAK; see cca_public_key */
     struct bytes binding_hash_alg; /* 44240: of the platform's challenge over `public_key` */
     struct bytes profile;          /* 265: Arm's newer profile only */
     struct cca_unknowns unknown;
@@ -44,7 +45,7 @@ struct cca_component {
     struct bytes version;     /* 4 */
     struct bytes signer_id;   /* 5 */
     struct bytes hash_alg;    /* 6 */
-    struct bytes raw;         /* the whole map */
+    struct cca_unknowns unknown;
 };
 
 struct cca_platform {
@@ -64,6 +65,7 @@ struct cca_platform {
 
 struct cca_token {
     bool has_platform;
+    bool cmw;           /* tag 907, the parts in CMW records; else tag 399 */
     bool wrapped_twice; /* virtCCA: the CVM payload is a bstr within the bstr */
     struct cose_sign1 cvm_sign1;
     struct cca_cvm cvm;
@@ -74,7 +76,10 @@ struct cca_token {
 /* -EBADMSG with the byte offset on anything that is not exactly of the form above. */
 int cca_token_parse(struct cca_token *ret, struct bytes in, struct error *err) _must_use_;
 
-/* The key in claim 44237: SubjectPublicKeyInfo or raw point. */
+/*
+ * The key in claim 44237: SubjectPublicKeyInfo (RSA), 04‖x‖y, or a COSE_Key (Arm's newer profile).
+ * The three are told apart by their first byte.
+ */
 int cca_public_key(EVP_PKEY **ret, struct bytes claim, struct error *err) _must_use_;
 
 /* ---- making tokens: the software TMM and the tests ---- */
@@ -84,7 +89,9 @@ struct cca_token_spec {
      * algorithms "sha-256". The initial measurement and the challenge must be given. */
     struct cca_cvm cvm;
     EVP_PKEY *cvm_key;
+    bool cose_key;   /* an elliptic public_key, unless given, as COSE_Key */
     bool wrap_twice; /* as virtCCA does */
+    bool cmw;        /* tag 907 */
     /* NULL: no platform token. Its challenge, if empty, is computed. */
     const struct cca_platform *platform;
     EVP_PKEY *platform_key;
@@ -96,7 +103,8 @@ int cca_token_create(struct buffer *ret, const struct cca_token_spec *spec,
 /* The stages of the above, without defaults or judgement: empty views are left out. */
 int cca_cvm_encode(struct buffer *ret, const struct cca_cvm *c) _must_use_;
 int cca_platform_encode(struct buffer *ret, const struct cca_platform *p) _must_use_;
-/* Tag 399 around finished COSE_Sign1 messages; an empty one is left out. */
-int cca_token_wrap(struct buffer *ret, struct bytes platform, struct bytes cvm) _must_use_;
+/* Tag 399 (with `cmw`: 907) around finished COSE_Sign1 messages; an empty one is left out. */
+int cca_token_wrap(struct buffer *ret, bool cmw, struct bytes platform,
+                   struct bytes cvm) _must_use_;
 
 #endif

@@ -1,6 +1,7 @@
 #include "token/cbor.h"
 #include "token/cca.h"
 #include "token/cca_labels.h"
+#include "token/cose_key.h"
 
 #include <string.h>
 
@@ -74,27 +75,35 @@ int cca_platform_encode(struct buffer *ret, const struct cca_platform *p)
         cbor_put_int(&w, LABEL_COMPONENTS);
         cbor_put_array(&w, p->component_count);
         for (size_t i = 0; i < p->component_count; i++) {
-            cbor_put_map(&w, strings_present(cca_component_claims, &p->components[i]));
-            put_strings(&w, cca_component_claims, &p->components[i]);
+            const struct cca_component *c = &p->components[i];
+            cbor_put_map(&w, strings_present(cca_component_claims, c) + c->unknown.count);
+            put_strings(&w, cca_component_claims, c);
+            put_unknowns(&w, &c->unknown);
         }
     }
     put_unknowns(&w, &p->unknown);
     return w.error;
 }
 
-int cca_token_wrap(struct buffer *ret, struct bytes platform, struct bytes cvm)
+static void put_part(struct cbor_writer *w, bool cmw, int64_t label, struct bytes part)
+{
+    if (part.size == 0)
+        return;
+    cbor_put_int(w, label);
+    if (cmw) {
+        cbor_put_array(w, 2);
+        cbor_put_int(w, CMW_EAT_CWT);
+    }
+    cbor_put_bytes(w, part);
+}
+
+int cca_token_wrap(struct buffer *ret, bool cmw, struct bytes platform, struct bytes cvm)
 {
     struct cbor_writer w = {.out = ret};
-    cbor_put_tag(&w, TAG_CCA_TOKEN);
+    cbor_put_tag(&w, cmw ? TAG_CCA_TOKEN_CMW : TAG_CCA_TOKEN);
     cbor_put_map(&w, (platform.size > 0) + (size_t)(cvm.size > 0));
-    if (platform.size > 0) {
-        cbor_put_int(&w, LABEL_PLATFORM_TOKEN);
-        cbor_put_bytes(&w, platform);
-    }
-    if (cvm.size > 0) {
-        cbor_put_int(&w, LABEL_CVM_TOKEN);
-        cbor_put_bytes(&w, cvm);
-    }
+    put_part(&w, cmw, LABEL_PLATFORM_TOKEN, platform);
+    put_part(&w, cmw, LABEL_CVM_TOKEN, cvm);
     return w.error;
 }
 
@@ -142,6 +151,14 @@ static struct bytes or_default(struct bytes v, struct bytes otherwise)
     return v.data ? v : otherwise;
 }
 
+static int encode_key(struct buffer *ret, const struct cca_token_spec *spec, struct error *err)
+{
+    if (EVP_PKEY_is_a(spec->cvm_key, "RSA"))
+        return public_key_to_spki(spec->cvm_key, ret, err);
+    return spec->cose_key ? cose_key_encode(spec->cvm_key, ret, err)
+                          : public_key_to_point(spec->cvm_key, ret, err);
+}
+
 int cca_token_create(struct buffer *ret, const struct cca_token_spec *spec, struct error *err)
 {
     static const uint8_t zero[64];
@@ -149,8 +166,7 @@ int cca_token_create(struct buffer *ret, const struct cca_token_spec *spec, stru
     if (c.initial.size > sizeof(zero))
         return error_set(err, EINVAL, "an initial measurement of %zu bytes", c.initial.size);
     _buffer_ struct buffer key = {0};
-    int r = EVP_PKEY_is_a(spec->cvm_key, "RSA") ? public_key_to_spki(spec->cvm_key, &key, err)
-                                                : public_key_to_point(spec->cvm_key, &key, err);
+    int r = encode_key(&key, spec, err);
     if (r < 0)
         return r;
     c.public_key = or_default(c.public_key, buffer_bytes(&key));
@@ -167,6 +183,6 @@ int cca_token_create(struct buffer *ret, const struct cca_token_spec *spec, stru
         r = create_platform(&platform, c.public_key, spec, err);
     if (r < 0)
         return r;
-    r = cca_token_wrap(ret, buffer_bytes(&platform), buffer_bytes(&cvm));
+    r = cca_token_wrap(ret, spec->cmw, buffer_bytes(&platform), buffer_bytes(&cvm));
     return r < 0 ? error_errno(err, -r, "encoding the token") : 0;
 }

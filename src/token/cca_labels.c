@@ -23,7 +23,7 @@ const struct cca_string_claim cca_cvm_claims[] = {
     BSTR(44238, cca_cvm, initial, true, 32, 48, 64),
     TSTR(44236, cca_cvm, hash_alg, true),
     /* raw P-384 point, COSE_Key of P-384, raw P-521 point, SubjectPublicKeyInfo of RSA-4096 */
-    BSTR(44237, cca_cvm, public_key, true, 97, 107, 133, 550),
+    BSTR(LABEL_RAK, cca_cvm, public_key, true, 97, 107, 133, 550),
     TSTR(44240, cca_cvm, binding_hash_alg, true),
     TSTR(265, cca_cvm, profile, false),
     END,

@@ -5,9 +5,14 @@
 #include "token/cca.h"
 
 #define TAG_CCA_TOKEN 399
+/* draft-ffm-rats-cca-token-02 and later: the same map, each part a CMW record, which is an array
+ * of the part's CoAP content format ("application/eat+cwt") and the part. */
+#define TAG_CCA_TOKEN_CMW 907
+#define CMW_EAT_CWT 263
 #define LABEL_PLATFORM_TOKEN 44234
 #define LABEL_CVM_TOKEN 44241
 #define LABEL_EXTENDED 44239
+#define LABEL_RAK 44237
 #define LABEL_LIFECYCLE 2395
 #define LABEL_COMPONENTS 2399
 

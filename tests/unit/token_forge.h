@@ -24,6 +24,7 @@ struct forge {
     struct cca_platform platform;
     bool with_platform;
     bool wrap_twice;
+    bool cmw; /* tag 907 */
     /* how it is signed */
     EVP_PKEY *cvm_signer, *platform_signer;
     enum forge_signature cvm_signature, platform_signature;
@@ -154,7 +155,7 @@ static inline int forge_token(const struct forge *f, struct buffer *ret)
     if (r == 0 && f->with_platform)
         r = forge_envelope(&platform, f->platform_signer, f->platform_signature,
                            buffer_bytes(&platform_map));
-    return r < 0 ? r : cca_token_wrap(ret, buffer_bytes(&platform), buffer_bytes(&cvm));
+    return r < 0 ? r : cca_token_wrap(ret, f->cmw, buffer_bytes(&platform), buffer_bytes(&cvm));
 }
 
 static inline int forge_evidence(const struct forge *f, struct evidence *ret)
