@@ -1,5 +1,5 @@
-/* The checks that every virtCCA token gets, whatever vouches for its key. */
-#include "platform/virtcca/checks.h"
+/* The checks of a CCA token by itself, whoever vouches for its key. */
+#include "platform/cca/checks.h"
 #include "base/hex.h"
 
 #include <string.h>
@@ -13,22 +13,27 @@ const char *printable(struct bytes text, char ret[PRINTABLE_SIZE])
     return ret;
 }
 
-enum hash_alg virtcca_hash(struct bytes claim)
+enum hash_alg cca_hash(struct bytes claim)
 {
     char name[PRINTABLE_SIZE];
     enum hash_alg alg = hash_by_name(printable(claim, name));
     return alg == HASH_SHA1 ? HASH_NONE : alg;
 }
 
-static void check_form(struct verification *v, const char *name)
+void cca_check_form(struct cca_verification *v, const char *name)
 {
-    finding_addf(v->f, name, VERDICT_PASS, "a CCA attestation token", "%s, claims wrapped %s",
-                 v->token->has_platform ? "platform and CVM part" : "CVM part alone",
-                 v->token->wrapped_twice ? "twice (virtCCA)" : "once");
+    const struct cca_token *t = v->token;
+    bool pass = v->dialect->wrapped_twice || !t->wrapped_twice;
+    finding_addf(v->f, name, pass ? VERDICT_PASS : VERDICT_REJECT,
+                 v->dialect->wrapped_twice ? "a CCA attestation token"
+                                           : "a CCA attestation token, claims wrapped once",
+                 "%s, claims wrapped %s",
+                 t->has_platform ? "platform and CVM part" : "CVM part alone",
+                 t->wrapped_twice ? "twice (virtCCA)" : "once");
 }
 
 /* E14: the evidence is of this connection and no other. */
-static void check_challenge(struct verification *v, const char *name)
+void cca_check_challenge(struct cca_verification *v, const char *name)
 {
     struct bytes expected = BYTES(v->challenge, CHALLENGE_SIZE);
     char hex[2][2 * CHALLENGE_SIZE + 1];
@@ -41,39 +46,42 @@ static void check_challenge(struct verification *v, const char *name)
                              "relayed");
 }
 
-static void check_hash(struct verification *v, const char *name)
+void cca_check_hash(struct cca_verification *v, const char *name)
 {
     char text[PRINTABLE_SIZE];
-    enum hash_alg alg = virtcca_hash(v->token->cvm.hash_alg);
+    enum hash_alg alg = cca_hash(v->token->cvm.hash_alg);
     bool pass = alg != HASH_NONE && hash_size(alg) == v->token->cvm.initial.size;
     finding_addf(v->f, name, pass ? VERDICT_PASS : VERDICT_REJECT,
                  "a known algorithm, and registers of its size", "%s, registers of %zu bytes",
                  printable(v->token->cvm.hash_alg, text), v->token->cvm.initial.size);
 }
 
-/* VIRTCCA, "Attestation token": keys are RSA-4096 or on P-521, nothing else. */
-static bool is_virtcca_key(const EVP_PKEY *key, char kind[PUBLIC_KEY_GROUP_MAX])
+bool cca_is_key(const EVP_PKEY *key, const struct cca_key_kinds *kinds,
+                char ret_kind[PUBLIC_KEY_GROUP_MAX])
 {
-    public_key_describe(key, kind);
-    return strcmp(kind, "RSA-4096") == 0 || strcmp(kind, "P-521") == 0;
+    public_key_describe(key, ret_kind);
+    for (size_t i = 0; kinds->names[i]; i++)
+        if (strcmp(kinds->names[i], ret_kind) == 0)
+            return true;
+    return false;
 }
-#define KEY_KINDS "an RSA-4096 or P-521 key"
 
-static void check_cvm_key(struct verification *v, const char *name)
+void cca_check_cvm_key(struct cca_verification *v, const char *name)
 {
+    const struct cca_key_kinds *kinds = &v->dialect->cvm_keys;
     struct error e = {0};
     char kind[PUBLIC_KEY_GROUP_MAX];
     int r = cca_public_key(&v->cvm_key, v->token->cvm.public_key, &e);
     if (r < 0) {
-        finding_add(v->f, name, VERDICT_REJECT, KEY_KINDS, e.text);
+        finding_add(v->f, name, VERDICT_REJECT, kinds->text, e.text);
         return;
     }
-    bool pass = is_virtcca_key(v->cvm_key, kind);
-    finding_add(v->f, name, pass ? VERDICT_PASS : VERDICT_REJECT, KEY_KINDS, kind);
+    bool pass = cca_is_key(v->cvm_key, kinds, kind);
+    finding_add(v->f, name, pass ? VERDICT_PASS : VERDICT_REJECT, kinds->text, kind);
 }
 
 /* That the token is whole, not that its key is anyone's: who vouches for the key is below. */
-static void check_cvm_signature(struct verification *v, const char *name)
+void cca_check_cvm_signature(struct cca_verification *v, const char *name)
 {
     struct error e = {0};
     if (!v->cvm_key) {
@@ -85,7 +93,7 @@ static void check_cvm_signature(struct verification *v, const char *name)
                 r == 0 ? cose_alg_name(v->token->cvm_sign1.alg) : e.text);
 }
 
-static void check_personalization(struct verification *v, const char *name)
+void cca_check_personalization(struct cca_verification *v, const char *name)
 {
     struct bytes rpv = v->token->cvm.personalization;
     char hex[129];
@@ -97,50 +105,7 @@ static void check_personalization(struct verification *v, const char *name)
                     "waived: the host chooses it, and nothing is granted by it", hex);
 }
 
-static void check_certificate(struct verification *v, const char *name)
-{
-    static const char expected[] = KEY_KINDS " that may sign and is no authority";
-    struct error e = {0};
-    char kind[PUBLIC_KEY_GROUP_MAX];
-    if (v->certificate_file.size == 0) {
-        finding_add(v->f, name, VERDICT_REJECT, expected, "no certificate");
-        return;
-    }
-    int r = certificate_parse(&v->certificate, v->certificate_file, &e);
-    EVP_PKEY *key = r == 0 ? certificate_public_key(v->certificate) : NULL;
-    if (!key) {
-        finding_add(v->f, name, VERDICT_REJECT, expected, r < 0 ? e.text : "an unknown key");
-        return;
-    }
-    /* The vendor's authorities issue for other products too: a chain alone says too little. */
-    bool usage = certificate_is_signing_leaf(v->certificate);
-    bool pass = is_virtcca_key(key, kind) && usage;
-    finding_addf(v->f, name, pass ? VERDICT_PASS : VERDICT_REJECT, expected, "%s%s", kind,
-                 usage ? "" : ", an authority or not for signatures");
-}
-
-/* E1: the chain ends in a root that the operator pinned. */
-static void check_chain(struct verification *v, const char *name)
-{
-    static const char expected[] = "a certificate chain to a pinned root";
-    struct error e = {0};
-    _buffer_ struct buffer subject = {.max = 512};
-    if (!v->certificate) {
-        finding_add(v->f, name, VERDICT_REJECT, expected, "no usable certificate");
-        return;
-    }
-    int r = certificate_verify_chain(v->certificate, v->anchors, &e);
-    if (certificate_subject(v->certificate, &subject) < 0)
-        subject.size = 0;
-    finding_addf(v->f, name, r == 0 ? VERDICT_PASS : VERDICT_REJECT, expected, "%.*s%s%s",
-                 (int)subject.size, (const char *)subject.data, r < 0 ? ": " : "",
-                 r < 0 ? e.text : "");
-    if (r < 0)
-        finding_remedy(v->f, "if this is a genuine machine: install its vendor's root and "
-                             "intermediate certificates, and pin the root's SHA-256");
-}
-
-static void add_unknown(struct verification *v, const char *name, const struct cca_unknowns *u)
+static void add_unknown(struct cca_verification *v, const char *name, const struct cca_unknowns *u)
 {
     char text[PRINTABLE_SIZE];
     for (size_t i = 0; i < u->count; i++)
@@ -153,27 +118,42 @@ static void add_unknown(struct verification *v, const char *name, const struct c
                          "%lld, %zu bytes", (long long)u->list[i].label, u->list[i].value.size);
 }
 
-static void check_unknown(struct verification *v, const char *name)
+void cca_check_unknown(struct cca_verification *v, const char *name)
 {
     size_t count = v->token->cvm.unknown.count;
     add_unknown(v, name, &v->token->cvm.unknown);
-    if (v->token->has_platform) {
-        add_unknown(v, name, &v->token->platform.unknown);
-        count += v->token->platform.unknown.count;
+    const struct cca_platform *p = &v->token->platform;
+    add_unknown(v, name, &p->unknown);
+    count += p->unknown.count;
+    for (size_t i = 0; i < p->component_count; i++) {
+        add_unknown(v, name, &p->components[i].unknown);
+        count += p->components[i].unknown.count;
     }
     if (count == 0)
         finding_add(v->f, name, VERDICT_PASS, "none", "none");
 }
 
-const struct check virtcca_checks_always[] = {
-    {"token.form", check_form},
-    {"token.challenge", check_challenge},
-    {"token.cvm.hash", check_hash},
-    {"token.cvm.key", check_cvm_key},
-    {"token.cvm.signature", check_cvm_signature},
-    {"token.cvm.personalization", check_personalization},
-    {"token.claims.unknown", check_unknown},
-    {"token.platform.certificate", check_certificate},
-    {"token.platform.chain", check_chain},
-    {NULL, NULL},
-};
+static void run(struct cca_verification *v, const struct cca_check *table)
+{
+    for (; table->name; table++) {
+        size_t before = v->f->count;
+        table->run(v, table->name);
+        /* A check that says nothing has not been made. */
+        if (v->f->count == before)
+            finding_add(v->f, table->name, VERDICT_REJECT, "a result", "none");
+    }
+}
+
+void cca_verify(struct cca_verification *v)
+{
+    run(v, v->dialect->always);
+    run(v, v->token->has_platform ? v->dialect->with_platform : v->dialect->cvm_alone);
+}
+
+void cca_verification_done(struct cca_verification *v)
+{
+    X509_free(v->certificate);
+    EVP_PKEY_free(v->cvm_key);
+    v->certificate = NULL;
+    v->cvm_key = v->platform_key = NULL;
+}

@@ -3,7 +3,7 @@
  * challenge is a hash of the CVM's key; or, in the older RSA form, nobody need, because the CVM's
  * key is the platform's.
  */
-#include "platform/virtcca/checks.h"
+#include "platform/cca/checks.h"
 #include "base/hex.h"
 
 #include <string.h>
@@ -12,27 +12,26 @@
 #define LIFECYCLE_SECURED_FIRST 0x3000
 #define LIFECYCLE_SECURED_LAST 0x30ff
 
-static void check_platform_signature(struct verification *v, const char *name)
+void cca_check_platform_signature(struct cca_verification *v, const char *name)
 {
-    static const char expected[] = "a signature by the certificate's key";
+    static const char expected[] = "a signature by the platform's key";
     struct error e = {0};
-    EVP_PKEY *key = v->certificate ? certificate_public_key(v->certificate) : NULL;
-    if (!key) {
-        finding_add(v->f, name, VERDICT_REJECT, expected, "no usable certificate");
+    if (!v->platform_key) {
+        finding_add(v->f, name, VERDICT_REJECT, expected, "no usable platform key");
         return;
     }
-    int r = cose_sign1_verify(&v->token->platform_sign1, key, &e);
+    int r = cose_sign1_verify(&v->token->platform_sign1, v->platform_key, &e);
     finding_add(v->f, name, r == 0 ? VERDICT_PASS : VERDICT_REJECT, expected,
                 r == 0 ? cose_alg_name(v->token->platform_sign1.alg) : e.text);
     if (r < 0)
-        finding_remedy(v->f, "token and certificate are of different machines, or forged");
+        finding_remedy(v->f, "token and platform key are of different machines, or forged");
 }
 
-static void check_binding(struct verification *v, const char *name)
+void cca_check_binding(struct cca_verification *v, const char *name)
 {
     struct digest d;
     char text[PRINTABLE_SIZE], expected[DIGEST_HEX_SIZE], found[DIGEST_HEX_SIZE];
-    enum hash_alg alg = virtcca_hash(v->token->cvm.binding_hash_alg);
+    enum hash_alg alg = cca_hash(v->token->cvm.binding_hash_alg);
     if (alg == HASH_NONE || digest_compute(&d, alg, v->token->cvm.public_key) < 0) {
         finding_addf(v->f, name, VERDICT_REJECT, "the CVM key's hash by a known algorithm",
                      "algorithm \"%s\"", printable(v->token->cvm.binding_hash_alg, text));
@@ -48,7 +47,7 @@ static void check_binding(struct verification *v, const char *name)
 }
 
 /* E11: a platform that can be debugged attests to nothing. */
-static void check_lifecycle(struct verification *v, const char *name)
+void cca_check_lifecycle(struct cca_verification *v, const char *name)
 {
     uint64_t l = v->token->platform.lifecycle;
     bool pass = v->token->platform.has_lifecycle && l >= LIFECYCLE_SECURED_FIRST &&
@@ -58,7 +57,7 @@ static void check_lifecycle(struct verification *v, const char *name)
 }
 
 /* Which machine and which firmware: signed and shown. */
-static void show(struct verification *v, const char *name, struct bytes value)
+static void show(struct cca_verification *v, const char *name, struct bytes value)
 {
     char hex[2 * 64 + 1];
     hex_encode(BYTES(value.data, value.size < 64 ? value.size : 64), hex);
@@ -66,29 +65,29 @@ static void show(struct verification *v, const char *name, struct bytes value)
                  hex, value.size > 64 ? "…" : "");
 }
 
-static void check_profile(struct verification *v, const char *name)
+void cca_check_profile(struct cca_verification *v, const char *name)
 {
     char text[PRINTABLE_SIZE];
     finding_add(v->f, name, VERDICT_WAIVED, "waived: the claims have the form that is expected",
                 printable(v->token->platform.profile, text));
 }
 
-static void check_implementation(struct verification *v, const char *name)
+void cca_check_implementation(struct cca_verification *v, const char *name)
 {
     show(v, name, v->token->platform.implementation_id);
 }
 
-static void check_instance(struct verification *v, const char *name)
+void cca_check_instance(struct cca_verification *v, const char *name)
 {
     show(v, name, v->token->platform.instance_id);
 }
 
-static void check_configuration(struct verification *v, const char *name)
+void cca_check_configuration(struct cca_verification *v, const char *name)
 {
     show(v, name, v->token->platform.configuration);
 }
 
-static void check_components(struct verification *v, const char *name)
+void cca_check_components(struct cca_verification *v, const char *name)
 {
     const struct cca_platform *p = &v->token->platform;
     for (size_t i = 0; i < p->component_count; i++) {
@@ -101,25 +100,13 @@ static void check_components(struct verification *v, const char *name)
     }
 }
 
-const struct check virtcca_checks_with_platform[] = {
-    {"token.platform.signature", check_platform_signature},
-    {"token.platform.binding", check_binding},
-    {"token.platform.lifecycle", check_lifecycle},
-    {"token.platform.profile", check_profile},
-    {"token.platform.implementation", check_implementation},
-    {"token.platform.instance", check_instance},
-    {"token.platform.configuration", check_configuration},
-    {"token.platform.components", check_components},
-    {NULL, NULL},
-};
-
 /*
- * E3, E4, E15: without a platform token the CVM's key must be the certificate's, byte for byte.
+ * E3, E4, E15: without a platform token the CVM's key must be the platform's, byte for byte.
  * Firmware with P-521 keys makes one key for each CVM, so there that can never be.
  */
-static void check_key_is_certified(struct verification *v, const char *name)
+void cca_check_key_is_platforms(struct cca_verification *v, const char *name)
 {
-    static const char expected[] = "a platform token, or (RSA) the certificate's own key";
+    static const char expected[] = "a platform token, or (RSA) the platform's own key";
     _buffer_ struct buffer spki = {.max = SPKI_MAX};
     if (!v->cvm_key || !EVP_PKEY_is_a(v->cvm_key, "RSA")) {
         finding_add(v->f, name, VERDICT_REJECT, "a platform token, which vouches for the CVM key",
@@ -128,20 +115,14 @@ static void check_key_is_certified(struct verification *v, const char *name)
                              "gives none");
         return;
     }
-    EVP_PKEY *key = v->certificate ? certificate_public_key(v->certificate) : NULL;
-    if (!key || public_key_to_spki(key, &spki, NULL) < 0) {
-        finding_add(v->f, name, VERDICT_REJECT, expected, "no usable certificate");
+    if (!v->platform_key || public_key_to_spki(v->platform_key, &spki, NULL) < 0) {
+        finding_add(v->f, name, VERDICT_REJECT, expected, "no usable platform key");
         return;
     }
     bool pass = bytes_equal(buffer_bytes(&spki), v->token->cvm.public_key);
     finding_add(v->f, name, pass ? VERDICT_PASS : VERDICT_REJECT, expected,
-                pass ? "the certificate's own key" : "another key than the certificate's");
+                pass ? "the platform's own key" : "another key than the platform's");
     if (!pass)
-        finding_remedy(v->f, "token and certificate are of different machines, or the platform "
+        finding_remedy(v->f, "token and platform key are of different machines, or the platform "
                              "token was taken away");
 }
-
-const struct check virtcca_checks_cvm_alone[] = {
-    {"token.platform.binding", check_key_is_certified},
-    {NULL, NULL},
-};

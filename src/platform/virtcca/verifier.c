@@ -1,5 +1,5 @@
 #include "platform/virtcca/verifier.h"
-#include "platform/virtcca/checks.h"
+#include "platform/cca/checks.h"
 
 #include <string.h>
 
@@ -29,7 +29,7 @@ static void fill_claims(struct platform_claims *ret, const struct cca_cvm *cvm)
         .pcr_map = virtcca_pcr_map,
     };
     memcpy(ret->challenge, cvm->challenge.data, CHALLENGE_SIZE);
-    enum hash_alg alg = virtcca_hash(cvm->hash_alg);
+    enum hash_alg alg = cca_hash(cvm->hash_alg);
     if (alg == HASH_NONE || hash_size(alg) != cvm->initial.size)
         return;
     ret->hash = alg;
@@ -38,16 +38,49 @@ static void fill_claims(struct platform_claims *ret, const struct cca_cvm *cvm)
         fill_digest(&ret->extended[i + 1], alg, cvm->extended[i]);
 }
 
-static void run_checks(const struct check *table, struct verification *v)
-{
-    for (; table->name; table++) {
-        size_t before = v->f->count;
-        table->run(v, table->name);
-        /* A check that says nothing has not been made. */
-        if (v->f->count == before)
-            finding_add(v->f, table->name, VERDICT_REJECT, "a result", "none");
+static const struct cca_check always[] = {
+    {"token.form", cca_check_form},
+    {"token.challenge", cca_check_challenge},
+    {"token.cvm.hash", cca_check_hash},
+    {"token.cvm.key", cca_check_cvm_key},
+    {"token.cvm.signature", cca_check_cvm_signature},
+    {"token.cvm.personalization", cca_check_personalization},
+    {"token.claims.unknown", cca_check_unknown},
+    {"token.platform.certificate", cca_check_certificate},
+    {"token.platform.chain", cca_check_chain},
+    {NULL, NULL},
+};
+
+static const struct cca_check with_platform[] = {
+    {"token.platform.signature", cca_check_platform_signature},
+    {"token.platform.binding", cca_check_binding},
+    {"token.platform.lifecycle", cca_check_lifecycle},
+    {"token.platform.profile", cca_check_profile},
+    {"token.platform.implementation", cca_check_implementation},
+    {"token.platform.instance", cca_check_instance},
+    {"token.platform.configuration", cca_check_configuration},
+    {"token.platform.components", cca_check_components},
+    {NULL, NULL},
+};
+
+static const struct cca_check cvm_alone[] = {
+    {"token.platform.binding", cca_check_key_is_platforms},
+    {NULL, NULL},
+};
+
+/* VIRTCCA, "Attestation token": keys are RSA-4096 or on P-521, nothing else. */
+#define KEYS                                                                                       \
+    {                                                                                              \
+        .text = "an RSA-4096 or P-521 key", .names = { "RSA-4096", "P-521" }                       \
     }
-}
+static const struct cca_dialect dialect = {
+    .cvm_keys = KEYS,
+    .platform_keys = KEYS,
+    .wrapped_twice = true,
+    .always = always,
+    .with_platform = with_platform,
+    .cvm_alone = cvm_alone,
+};
 
 static int virtcca_verify(const struct evidence *e, const uint8_t challenge[CHALLENGE_SIZE],
                           const struct trust_anchors *anchors, struct findings *f,
@@ -62,17 +95,15 @@ static int virtcca_verify(const struct evidence *e, const uint8_t challenge[CHAL
         finding_add(f, "token.form", VERDICT_REJECT, "a CCA attestation token", err->text);
         return r;
     }
-    struct verification v = {
+    _cca_verification_ struct cca_verification v = {
+        .dialect = &dialect,
         .token = &token,
         .challenge = challenge,
         .anchors = anchors,
         .certificate_file = buffer_bytes(&e->certificate),
         .f = f,
     };
-    run_checks(virtcca_checks_always, &v);
-    run_checks(token.has_platform ? virtcca_checks_with_platform : virtcca_checks_cvm_alone, &v);
-    X509_free(v.certificate);
-    EVP_PKEY_free(v.cvm_key);
+    cca_verify(&v);
     fill_claims(claims, &token.cvm);
     return 0;
 }

@@ -1,0 +1,55 @@
+/* Who vouches for the platform: a certificate that comes with the token, or a key that is given. */
+#include "platform/cca/checks.h"
+
+void cca_check_certificate(struct cca_verification *v, const char *name)
+{
+    const struct cca_key_kinds *kinds = &v->dialect->platform_keys;
+    struct error e = {0};
+    char expected[256], kind[PUBLIC_KEY_GROUP_MAX];
+    snprintf(expected, sizeof(expected), "%s that may sign and is no authority", kinds->text);
+    if (v->certificate_file.size == 0) {
+        finding_add(v->f, name, VERDICT_REJECT, expected, "no certificate");
+        return;
+    }
+    int r = certificate_parse(&v->certificate, v->certificate_file, &e);
+    v->platform_key = r == 0 ? certificate_public_key(v->certificate) : NULL;
+    if (!v->platform_key) {
+        finding_add(v->f, name, VERDICT_REJECT, expected, r < 0 ? e.text : "an unknown key");
+        return;
+    }
+    /* The vendor's authorities issue for other products too: a chain alone says too little. */
+    bool usage = certificate_is_signing_leaf(v->certificate);
+    bool pass = cca_is_key(v->platform_key, kinds, kind) && usage;
+    finding_addf(v->f, name, pass ? VERDICT_PASS : VERDICT_REJECT, expected, "%s%s", kind,
+                 usage ? "" : ", an authority or not for signatures");
+}
+
+/* E1: the chain ends in a root that the operator pinned. */
+void cca_check_chain(struct cca_verification *v, const char *name)
+{
+    static const char expected[] = "a certificate chain to a pinned root";
+    struct error e = {0};
+    _buffer_ struct buffer subject = {.max = 512};
+    if (!v->certificate) {
+        finding_add(v->f, name, VERDICT_REJECT, expected, "no usable certificate");
+        return;
+    }
+    int r = certificate_verify_chain(v->certificate, v->anchors, &e);
+    if (certificate_subject(v->certificate, &subject) < 0)
+        subject.size = 0;
+    finding_addf(v->f, name, r == 0 ? VERDICT_PASS : VERDICT_REJECT, expected, "%.*s%s%s",
+                 (int)subject.size, (const char *)subject.data, r < 0 ? ": " : "",
+                 r < 0 ? e.text : "");
+    if (r < 0)
+        finding_remedy(v->f, "if this is a genuine machine: install its vendor's root and "
+                             "intermediate certificates, and pin the root's SHA-256");
+}
+
+void cca_check_given_key(struct cca_verification *v, const char *name)
+{
+    const struct cca_key_kinds *kinds = &v->dialect->platform_keys;
+    char kind[PUBLIC_KEY_GROUP_MAX];
+    bool pass = v->platform_key && cca_is_key(v->platform_key, kinds, kind);
+    finding_add(v->f, name, pass ? VERDICT_PASS : VERDICT_REJECT, kinds->text,
+                v->platform_key ? kind : "none");
+}
