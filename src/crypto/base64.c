@@ -72,3 +72,20 @@ int base64_decode(struct bytes text, struct buffer *ret)
         ret->size--;
     return 0;
 }
+
+int base64url_decode(struct bytes text, struct buffer *ret)
+{
+    _buffer_ struct buffer plain = {0};
+    int r = buffer_reserve(&plain, text.size + 3);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.data[i];
+        if (c == '+' || c == '/' || c == '=')
+            return -EINVAL;
+        plain.data[plain.size++] = c == '-' ? '+' : c == '_' ? '/' : c;
+    }
+    while (plain.size % 4)
+        plain.data[plain.size++] = '=';
+    return base64_decode(buffer_bytes(&plain), ret);
+}

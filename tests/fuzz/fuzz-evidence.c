@@ -1,13 +1,11 @@
 #include "crypto/base64.h"
+#include "fill.h"
 #include "protocol/evidence.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * jansson is not instrumented, so bytes alone never become a document: the first byte chooses a
- * place in a good one where the rest of the input is put. Place 0 is the whole of it.
- */
+/* fill.h. Place 0 is the whole of the input. */
 static const char *const documents[] = {
     "@",
     "{@}",
@@ -23,15 +21,6 @@ static const char *const documents[] = {
     "\"token\":\"\",\"certificate\":\"\",\"challenge\":\"@\","
     "\"event_log\":{\"format\":\"ccel\",\"data\":\"\"}}",
 };
-
-static int fill(struct buffer *ret, const char *document, struct bytes in)
-{
-    const char *at = strchr(document, '@');
-    int r = buffer_append(ret, document, (size_t)(at - document));
-    if (r == 0)
-        r = buffer_append(ret, in.data, in.size);
-    return r < 0 ? r : buffer_append(ret, at + 1, strlen(at + 1));
-}
 
 /* Base64 has one form: what decodes must encode to the very same text. */
 static void check_base64(struct bytes text)
