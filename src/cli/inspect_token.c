@@ -1,4 +1,5 @@
 #include "cli/inspect.h"
+#include "appraise/record.h"
 #include "token/cca.h"
 
 #define CLAIM(struct_name, member, show)                                                           \
@@ -50,22 +51,34 @@ static void put_claims(json_t *object, const void *from, const struct claim *cla
     }
 }
 
+#define LABEL_SHOWN 64
+
 static void put_unknown(json_t *object, const struct cca_unknowns *u)
 {
     for (size_t i = 0; i < u->count; i++) {
-        char key[64];
-        if (u->list[i].text_label.size > 0)
-            snprintf(key, sizeof(key), "unknown claim at %zu", i);
+        char key[5 * LABEL_SHOWN];
+        _free_ char *text = text_escape(u->list[i].text_label, LABEL_SHOWN);
+        if (u->list[i].text_label.data)
+            snprintf(key, sizeof(key), "unknown claim \"%s\"", text ? text : "");
         else
             snprintf(key, sizeof(key), "unknown claim %lld", (long long)u->list[i].label);
         inspect_put_hex(object, key, u->list[i].value);
     }
 }
 
+static void put_algorithm(json_t *object, const struct cose_sign1 *s)
+{
+    const char *name = cose_alg_name(s->alg);
+    char number[32];
+    snprintf(number, sizeof(number), "%lld", (long long)s->alg);
+    json_object_set_new(object, "signature_alg", json_string(name ? name : number));
+}
+
 static json_t *show_cvm(const struct cca_token *t)
 {
     json_t *j = json_object();
     json_t *registers = json_object();
+    put_algorithm(j, &t->cvm_sign1);
     put_claims(j, &t->cvm, cvm_claims, ARRAY_SIZE(cvm_claims));
     for (size_t i = 0; i < CCA_REGISTERS; i++) {
         char name[16];
@@ -78,9 +91,11 @@ static json_t *show_cvm(const struct cca_token *t)
     return j;
 }
 
-static json_t *show_platform(const struct cca_platform *p)
+static json_t *show_platform(const struct cca_token *t)
 {
+    const struct cca_platform *p = &t->platform;
     json_t *j = json_object();
+    put_algorithm(j, &t->platform_sign1);
     json_t *components = json_array();
     put_claims(j, p, platform_claims, ARRAY_SIZE(platform_claims));
     if (p->has_lifecycle)
@@ -88,6 +103,7 @@ static json_t *show_platform(const struct cca_platform *p)
     for (size_t i = 0; i < p->component_count; i++) {
         json_t *c = json_object();
         put_claims(c, &p->components[i], component_claims, ARRAY_SIZE(component_claims));
+        put_unknown(c, &p->components[i].unknown);
         json_array_append_new(components, c);
     }
     json_object_set_new(j, "components", components);
@@ -103,9 +119,10 @@ int inspect_token(json_t **ret, struct bytes in, struct error *err)
     int r = cca_token_parse(t, in, err);
     if (r == 0) {
         *ret = json_object();
+        json_object_set_new(*ret, "tag", json_integer(t->cmw ? 907 : 399));
         json_object_set_new(*ret, "cvm", show_cvm(t));
         if (t->has_platform)
-            json_object_set_new(*ret, "platform", show_platform(&t->platform));
+            json_object_set_new(*ret, "platform", show_platform(t));
     }
     free(t);
     return r;

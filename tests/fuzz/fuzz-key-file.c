@@ -3,13 +3,14 @@
 
 #include <stdlib.h>
 
+#define X "\"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\""
+
 /* fill.h. Place 0 is the whole of the input. */
 static const char *const documents[] = {
     "@",
     "[{\"pkey\":{@}}]",
     "{@}",
-    "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\","
-    "\"y\":\"@\"}",
+    "{\"kty\":\"EC\",\"crv\":\"P-256\"," X ",\"y\":\"@\"}",
     "{\"kty\":\"EC\",\"crv\":\"@\",\"x\":\"\",\"y\":\"\"}",
     "{\"kty\":\"RSA\",\"n\":\"@\",\"e\":\"AQAB\"}",
     "-----BEGIN PUBLIC KEY-----\n@\n-----END PUBLIC KEY-----\n",

@@ -1,9 +1,10 @@
 #include "unit.h"
-#include "base/json.h"
+#include "crypto/key_file.h"
 #include "crypto/signature.h"
 #include "token/cbor.h"
 #include "shared_data.h"
 #include "token/cca.h"
+#include "token/cose_key.h"
 
 #include <openssl/ec.h>
 #include <openssl/rsa.h>
@@ -293,16 +294,24 @@ static void every_form_of_token_round_trips(void **state)
     (void)state;
     const struct {
         EVP_PKEY *cvm, *platform;
-        bool twice;
+        bool twice, cmw, cose_key;
         size_t key_size;
     } forms[] = {
-        {rsa, NULL, true, 550},  {rsa, rsa, true, 550},   {p521, p521, true, 133},
-        {p521, rsa, false, 133}, {p384, p384, false, 97}, {p384, p256, false, 97},
+        {rsa, NULL, true, false, false, 550},  {rsa, rsa, true, false, false, 550},
+        {p521, p521, true, false, false, 133}, {p521, rsa, false, false, false, 133},
+        {p384, p384, false, false, false, 97}, {p384, p256, false, false, false, 97},
+        {p384, p384, false, false, true, 107}, {p384, p256, false, true, true, 107},
+        {p384, p384, false, true, false, 97},  {rsa, NULL, true, true, false, 550},
     };
     for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
         struct sample s;
         sample_init(&s, forms[i].cvm, forms[i].platform);
         s.spec.wrap_twice = forms[i].twice;
+        s.spec.cmw = forms[i].cmw;
+        s.spec.cose_key = forms[i].cose_key;
+        s.platform.components[0].unknown.list[0] =
+            (struct cca_unknown){.label = -7, .value = BYTES("\xf5", 1)};
+        s.platform.components[0].unknown.count = 1;
         s.spec.cvm.unknown.list[0] =
             (struct cca_unknown){.label = 99, .value = BYTES("\x82\x01\x02", 3)};
         s.spec.cvm.unknown.count = 1;
@@ -314,6 +323,7 @@ static void every_form_of_token_round_trips(void **state)
             fail_msg("form %zu: %s", i, e.text);
         assert_int_equal(t.has_platform, forms[i].platform != NULL);
         assert_int_equal(t.wrapped_twice, forms[i].twice);
+        assert_int_equal(t.cmw, forms[i].cmw);
         assert_bytes_equal(t.cvm.challenge, s.spec.cvm.challenge);
         assert_bytes_equal(t.cvm.initial, s.spec.cvm.initial);
         assert_bytes_equal(t.cvm.extended[3], s.spec.cvm.extended[3]);
@@ -334,43 +344,95 @@ static void every_form_of_token_round_trips(void **state)
         assert_int_equal(t.platform.lifecycle, 0x3000);
         assert_int_equal(t.platform.component_count, 1);
         assert_bytes_equal(t.platform.components[0].version, BYTES_STR("1.0"));
+        assert_int_equal(t.platform.components[0].unknown.count, 1);
+        assert_int_equal(t.platform.components[0].unknown.list[0].label, -7);
+        assert_bytes_equal(t.platform.components[0].unknown.list[0].value, BYTES("\xf5", 1));
     }
+}
+
+static void cose_keys_of_every_curve_round_trip(void **state)
+{
+    (void)state;
+    const struct {
+        EVP_PKEY *key;
+        size_t size;
+    } keys[] = {{p256, 75}, {p384, 107}, {p521, 143}};
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        struct error e = {0};
+        _buffer_ struct buffer out = {0};
+        _evp_pkey_ EVP_PKEY *key = NULL;
+        assert_int_equal(cose_key_encode(keys[i].key, &out, &e), 0);
+        assert_int_equal(out.size, keys[i].size);
+        if (cose_key_parse(&key, buffer_bytes(&out), 0, &e) < 0)
+            fail_msg("%s", e.text);
+        assert_int_equal(EVP_PKEY_eq(key, keys[i].key), 1);
+    }
+    _buffer_ struct buffer none = {0};
+    struct error e = {0};
+    assert_true(cose_key_encode(rsa, &none, &e) < 0);
+    assert_int_equal(none.size, 0);
+}
+
+/* A genuine COSE_Key of P-256, `with` put in the place of its first `cut` bytes behind `at`. */
+static void patch(struct buffer *ret, size_t at, size_t cut, struct bytes with)
+{
+    _buffer_ struct buffer key = {0};
+    struct error e = {0};
+    assert_int_equal(cose_key_encode(p256, &key, &e), 0);
+    ret->size = 0;
+    assert_int_equal(buffer_append(ret, key.data, at), 0);
+    assert_int_equal(buffer_append(ret, with.data, with.size), 0);
+    assert_int_equal(buffer_append(ret, key.data + at + cut, key.size - at - cut), 0);
+}
+
+/* The key is A4 · 01 02 · 20 01 · 21 58 20 x · 22 58 20 y: x at offset 5, y at 40. */
+static void cose_keys_that_are_none_are_refused(void **state)
+{
+    (void)state;
+    static const uint8_t zeros[40];
+    const struct {
+        size_t at, cut;
+        struct bytes with;
+        const char *reason;
+    } bad[] = {
+        {0, 1, BYTES("\xa5\x23\x41\x01", 4), "offset 101: key parameter -4"}, /* d */
+        {0, 1, BYTES("\xa5\x04\x81\x02", 4), "offset 101: key parameter 4"},
+        {0, 1, BYTES("\xa5\x61x\x01", 4), "offset 101: key parameter is a text string"},
+        {0, 1, BYTES("\xa5\x03\x38\x22", 4), "algorithm -35 is not that of the key's curve"},
+        {0, 1, BYTES("\xa5\x01\x02", 3), "offset 103: duplicate key"},
+        {0, 1, BYTES("\xbf", 1), "offset 100: indefinite length"},
+        {0, 1, BYTES("\x88", 1), "offset 100: COSE_Key is an array"},
+        {2, 1, BYTES("\x01", 1), "a key of type 1 on curve 1"},
+        {4, 1, BYTES("\x02", 1), "coordinates of 32 and 32 bytes: expected 48"},
+        {4, 1, BYTES("\x08", 1), "a key of type 2 on curve 8"},
+        {4, 1, BYTES("\x41\x01", 2), "offset 104: curve is a byte string"},
+        {1, 2, BYTES("\x03\x26", 2), "a key of type 0"},
+        {6, 34, BYTES("\x40", 1), "coordinates of 0 and 32 bytes"},
+        {6, 34, BYTES("\xf5", 1), "offset 106: x is a simple value"},
+        {8, 32, BYTES(zeros, 32), "not a point"},
+        {75, 0, BYTES("\x00", 1), "offset 175: 1 bytes behind the end"},
+        {5, 70, BYTES_NONE, "offset 105: the data ends"},
+    };
+    _buffer_ struct buffer in = {0};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        struct error e = {0};
+        EVP_PKEY *key = NULL;
+        patch(&in, bad[i].at, bad[i].cut, bad[i].with);
+        assert_int_equal(cose_key_parse(&key, buffer_bytes(&in), 100, &e), -EBADMSG);
+        if (!strstr(e.text, bad[i].reason))
+            fail_msg("case %zu: expected \"%s\", got \"%s\"", i, bad[i].reason, e.text);
+        assert_null(key);
+    }
+    struct error e = {0};
+    _evp_pkey_ EVP_PKEY *key = NULL;
+    patch(&in, 0, 1, BYTES("\xa5\x03\x26", 3)); /* ES256 */
+    assert_int_equal(cose_key_parse(&key, buffer_bytes(&in), 100, &e), 0);
+    assert_int_equal(EVP_PKEY_eq(key, p256), 1);
 }
 
 /* ---- public tokens ---- */
 
-static void coordinate(const json_t *jwk, const char *name, uint8_t *out, size_t size)
-{
-    const char *text = json_string_value(json_object_get(jwk, name));
-    assert_non_null(text);
-    char base64[128] = "";
-    uint8_t raw[99];
-    size_t n = strlen(text);
-    assert_in_range(n, 1, 96);
-    for (size_t i = 0; i < n; i++)
-        base64[i] = text[i] == '-' ? '+' : text[i] == '_' ? '/' : text[i];
-    for (; n % 4; n++)
-        base64[n] = '=';
-    assert_in_range(EVP_DecodeBlock(raw, (const unsigned char *)base64, (int)n), (int)size, 99);
-    memcpy(out, raw, size);
-}
-
-/* The platform's key beside an example token: a JWK, or a list whose first entry has one. */
-static EVP_PKEY *read_jwk(struct bytes text, size_t size)
-{
-    struct error e = {0};
-    _json_ json_t *root = NULL;
-    EVP_PKEY *key = NULL;
-    uint8_t point[133] = {4};
-    assert_int_equal(json_parse(&root, text, "key", &e), 0);
-    json_t *jwk = json_is_array(root) ? json_object_get(json_array_get(root, 0), "pkey") : root;
-    coordinate(jwk, "x", point + 1, size);
-    coordinate(jwk, "y", point + 1 + size, size);
-    assert_int_equal(public_key_from_point(&key, BYTES(point, 1 + 2 * size), &e), 0);
-    return key;
-}
-
-static void check_arm_token(const char *token, const char *key, size_t coordinate_size)
+static void check_arm_token(const char *token, const char *key)
 {
     struct error e = {0};
     struct cca_token t;
@@ -383,8 +445,8 @@ static void check_arm_token(const char *token, const char *key, size_t coordinat
         fail_msg("%s: %s", token, e.text);
     assert_true(t.has_platform);
     assert_false(t.wrapped_twice);
-    _evp_pkey_ EVP_PKEY *platform = read_jwk(buffer_bytes(&json), coordinate_size);
-    _evp_pkey_ EVP_PKEY *rak = NULL;
+    _evp_pkey_ EVP_PKEY *platform = NULL, *rak = NULL;
+    assert_int_equal(key_file_parse(&platform, buffer_bytes(&json), key, &e), 0);
     if (cose_sign1_verify(&t.platform_sign1, platform, &e) < 0)
         fail_msg("%s: platform: %s", token, e.text);
     assert_int_equal(cca_public_key(&rak, t.cvm.public_key, &e), 0);
@@ -400,13 +462,13 @@ static void check_arm_token(const char *token, const char *key, size_t coordinat
 static void arm_example_with_p384_platform_key_verifies(void **state)
 {
     (void)state;
-    check_arm_token("tokens/cca-token-01.cbor", "tokens/cca-token-01-cpak.json", 48);
+    check_arm_token("tokens/cca-token-01.cbor", "tokens/cca-token-01-cpak.json");
 }
 
 static void arm_example_with_p256_platform_key_verifies(void **state)
 {
     (void)state;
-    check_arm_token("tokens/cca-token-02.cbor", "tokens/cca-token-02-key.json", 32);
+    check_arm_token("tokens/cca-token-02.cbor", "tokens/cca-token-02-key.json");
 }
 
 static void public_virtcca_token_verifies_with_its_own_key(void **state)
@@ -438,6 +500,8 @@ int main(void)
         cmocka_unit_test(sig_structure_is_the_rfcs),
         cmocka_unit_test(cose_envelopes_are_strict),
         cmocka_unit_test(every_form_of_token_round_trips),
+        cmocka_unit_test(cose_keys_of_every_curve_round_trip),
+        cmocka_unit_test(cose_keys_that_are_none_are_refused),
         cmocka_unit_test(arm_example_with_p384_platform_key_verifies),
         cmocka_unit_test(arm_example_with_p256_platform_key_verifies),
         cmocka_unit_test(public_virtcca_token_verifies_with_its_own_key),

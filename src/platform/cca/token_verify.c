@@ -3,7 +3,6 @@
 
 static const struct cca_check always[] = {
     {"token.form", cca_check_form},
-    {"token.cvm.hash", cca_check_hash},
     {"token.cvm.key", cca_check_cvm_key},
     {"token.cvm.signature", cca_check_cvm_signature},
     {"token.platform.key", cca_check_given_key},
