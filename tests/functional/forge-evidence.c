@@ -1,7 +1,8 @@
 /*
- * forge-evidence DIR [DEFECT]: make a folder with trust anchors, reference values, a RIM and saved
- * evidence (virtCCA, P-521) of a good boot, with exactly one defect if one is named. Prints the
- * RIM. `forge-evidence --list` prints the defects.
+ * forge-evidence DIR [--rsa] [DEFECT]: make a folder with trust anchors, reference values, a RIM
+ * and saved evidence (virtCCA: P-521 with a platform part, or RSA without) of a good boot, with
+ * exactly one defect if one is named; beside it its token alone, and the certificate that goes
+ * with a genuine one. Prints the RIM. `forge-evidence --list` prints the defects.
  */
 #include "forgery.h"
 
@@ -10,9 +11,12 @@
 static void write_evidence(struct forgery *f, const char *folder)
 {
     _evidence_ struct evidence e = {0};
-    _buffer_ struct buffer json = {0};
+    _buffer_ struct buffer json = {0}, certificate = {0};
     struct error err = {0};
     forgery_evidence(f, &e);
+    forgery_own_certificate(f, &certificate);
+    forgery_write(folder, "token.cbor", buffer_bytes(&e.token));
+    forgery_write(folder, "platform.crt", buffer_bytes(&certificate));
     must(evidence_format(&e, &json, &err), &err);
     forgery_write(folder, "evidence.json", buffer_bytes(&json));
 }
@@ -26,11 +30,15 @@ int main(int argc, char **argv)
             puts(forgery_defect_name(i));
         return 0;
     }
-    if (argc < 2 || argc > 3)
-        errx(2, "usage: forge-evidence DIR [DEFECT] | --list");
+    bool rsa = argc > 2 && strcmp(argv[2], "--rsa") == 0;
+    int defect = rsa ? 3 : 2;
+    if (argc < 2 || argc > defect + 1)
+        errx(2, "usage: forge-evidence DIR [--rsa] [DEFECT] | --list");
     forgery_begin(&f);
-    if (argc == 3)
-        forgery_apply(&f, argv[2]);
+    if (rsa)
+        forgery_use_rsa(&f);
+    if (argc > defect)
+        forgery_apply(&f, argv[defect]);
     forgery_write_trust(&f, argv[1]);
     forgery_write_reference(argv[1]);
     write_evidence(&f, argv[1]);

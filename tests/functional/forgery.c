@@ -11,6 +11,14 @@ void must(int r, const struct error *e)
         errx(1, "%s", e->text);
 }
 
+static void set_cvm_key(struct forgery *f, EVP_PKEY *key)
+{
+    if (!key)
+        errx(1, "making keys failed");
+    EVP_PKEY_free(f->cvm_key);
+    f->cvm_key = key;
+}
+
 /* ---- defects ---- */
 
 static void both(struct forgery *f, size_t at, struct record r)
@@ -27,6 +35,20 @@ static void e1_made_up_authority(struct forgery *f)
 static void e2_zero_signature(struct forgery *f)
 {
     f->zero_signature = true;
+}
+/* The forger's own CVM key, and what a genuine platform said about another. */
+static void e3_own_cvm_key(struct forgery *f)
+{
+    static struct digest genuine;
+    _buffer_ struct buffer point = {0};
+    struct error err = {0};
+    bool rsa = EVP_PKEY_is_a(f->cvm_key, "RSA");
+    if (!rsa) {
+        must(public_key_to_point(f->cvm_key, &point, &err), &err);
+        must(digest_compute(&genuine, HASH_SHA256, buffer_bytes(&point)), &err);
+        f->platform.challenge = digest_bytes(&genuine);
+    }
+    set_cvm_key(f, rsa ? EVP_RSA_gen(4096) : EVP_EC_gen("P-521"));
 }
 static void e4_platform_dropped(struct forgery *f)
 {
@@ -82,7 +104,15 @@ static void e14_other_connection(struct forgery *f)
 }
 static void e15_other_certificate(struct forgery *f)
 {
-    f->certificate = f->chain.intermediate;
+    _evp_pkey_ EVP_PKEY *key = EVP_EC_gen("P-521");
+    const struct certificate_request r = {.name = "Other AIK",
+                                          .key = key,
+                                          .issuer = f->chain.intermediate,
+                                          .issuer_key = f->chain.intermediate_key};
+    struct error err = {0};
+    if (!f->other_machines)
+        must(certificate_issue(&f->other_machines, &r, &err), &err);
+    f->certificate = f->other_machines;
 }
 static void e16_other_command(struct forgery *f)
 {
@@ -116,6 +146,7 @@ static const struct {
 } defects[] = {
     {"e1-made-up-authority", e1_made_up_authority},
     {"e2-zero-signature", e2_zero_signature},
+    {"e3-own-cvm-key", e3_own_cvm_key},
     {"e4-platform-dropped", e4_platform_dropped},
     {"e5-nothing-measured", e5_nothing_measured},
     {"e5-log-truncated", e5_log_truncated},
@@ -185,7 +216,19 @@ void forgery_begin(struct forgery *f)
     };
 }
 
-/* The CVM token's signature is the last bytes of the token: 132 of them on P-521. */
+void forgery_use_rsa(struct forgery *f)
+{
+    chain_free(&f->chain);
+    if (chain_make(&f->chain, "Good", EVP_RSA_gen(4096)) < 0)
+        errx(1, "making keys and certificates failed");
+    EVP_PKEY_up_ref(f->chain.aik_key);
+    set_cvm_key(f, f->chain.aik_key);
+    f->platform_key = f->chain.aik_key;
+    f->certificate = f->chain.aik;
+    f->without_platform = true;
+}
+
+/* The CVM token's signature is the last bytes of the token: 132 of them on P-521, or 512. */
 static void sign(struct forgery *f, struct evidence *e)
 {
     struct platform_claims claims;
@@ -201,8 +244,9 @@ static void sign(struct forgery *f, struct evidence *e)
     for (size_t i = 0; i < CCA_REGISTERS; i++)
         spec.cvm.extended[i] = digest_bytes(&claims.extended[i + 1]);
     must(cca_token_create(&e->token, &spec, &err), &err);
+    size_t n = EVP_PKEY_is_a(f->cvm_key, "RSA") ? 512 : 132;
     if (f->zero_signature)
-        memset(e->token.data + e->token.size - 132, 0, 132);
+        memset(e->token.data + e->token.size - n, 0, n);
 }
 
 void forgery_set_challenge(struct forgery *f, const uint8_t challenge[CHALLENGE_SIZE])
@@ -229,6 +273,12 @@ void forgery_write(const char *folder, const char *name, struct bytes content)
     struct error err = {0};
     snprintf(path, sizeof(path), "%s/%s", folder, name);
     must(write_file_atomic(path, content, 0644, true, &err), &err);
+}
+
+void forgery_own_certificate(const struct forgery *f, struct buffer *ret)
+{
+    struct error err = {0};
+    must(certificate_encode(f->chain.aik, true, ret, &err), &err);
 }
 
 void forgery_write_trust(const struct forgery *f, const char *folder)
@@ -272,5 +322,6 @@ void forgery_end(struct forgery *f)
 {
     chain_free(&f->chain);
     chain_free(&f->other);
+    X509_free(f->other_machines);
     EVP_PKEY_free(f->cvm_key);
 }

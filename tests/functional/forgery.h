@@ -1,6 +1,6 @@
 /*
- * Evidence (virtCCA, P-521) of a good boot, with its trust anchors and reference values, and with
- * exactly one defect if one is named.
+ * Evidence (virtCCA; P-521 with a platform part, or RSA without) of a good boot, with its trust
+ * anchors and reference values, and with exactly one defect if one is named.
  */
 #ifndef ENCROOT_TESTS_FORGERY_H
 #define ENCROOT_TESTS_FORGERY_H
@@ -16,6 +16,7 @@ struct forgery {
     EVP_PKEY *cvm_key;
     EVP_PKEY *platform_key; /* signs the platform token */
     X509 *certificate;      /* that goes with the evidence */
+    X509 *other_machines;   /* issued by the same authority; NULL until it is needed */
     /* what is claimed */
     struct cca_platform platform;
     bool without_platform;
@@ -32,6 +33,8 @@ struct forgery {
 /* All of these end the program when something of their own fails. */
 void forgery_begin(struct forgery *f);
 void forgery_end(struct forgery *f);
+/* An older machine: one RSA key, which signs the CVM token; before anything else. */
+void forgery_use_rsa(struct forgery *f);
 /* The challenge of a live connection; before any defect. */
 void forgery_set_challenge(struct forgery *f, const uint8_t challenge[CHALLENGE_SIZE]);
 
@@ -41,6 +44,8 @@ void forgery_apply(struct forgery *f, const char *defect);
 
 /* What this machine says. */
 void forgery_evidence(struct forgery *f, struct evidence *ret);
+/* The certificate of this machine's own platform key, in PEM. */
+void forgery_own_certificate(const struct forgery *f, struct buffer *ret);
 /* trust/ and hash.json, as `encroot` takes them. */
 void forgery_write_trust(const struct forgery *f, const char *folder);
 void forgery_write_reference(const char *folder);

@@ -3,6 +3,7 @@
 Each attack of the list in SECURITY.md (E1 to E16, as far as it shows in evidence) is performed and must
 be refused for the right reason; the same evidence without the defect passes.
 """
+import base64
 import json
 import os
 import pathlib
@@ -20,6 +21,7 @@ SHARED = pathlib.Path(os.environ.get("ENCROOT_SHARED_DATA", TOP / ".." / "shared
 REFUSED_BY = {
     "e1-made-up-authority": "token.platform.chain",
     "e2-zero-signature": "token.cvm.signature",
+    "e3-own-cvm-key": "token.platform.binding",
     "e4-platform-dropped": "token.platform.binding",
     "e5-nothing-measured": "boot.kernel",
     "e5-log-truncated": "log.replay.rem2",
@@ -42,7 +44,7 @@ REFUSED_BY = {
 }
 # defects whose one cause shows in several checks
 MORE_THAN_ONE = {"e1-made-up-authority", "e4-platform-dropped", "e5-nothing-measured",
-                 "e5-log-truncated", "e15-other-certificate"}
+                 "e5-log-truncated"}
 
 
 def encroot(*arguments):
@@ -57,8 +59,8 @@ class Appraise(unittest.TestCase):
         self.addCleanup(temporary.cleanup)
         self.dir = pathlib.Path(temporary.name)
 
-    def forge(self, *defect):
-        return subprocess.run([FORGE, self.dir, *defect], check=True, capture_output=True,
+    def forge(self, *what):
+        return subprocess.run([FORGE, self.dir, *what], check=True, capture_output=True,
                               text=True).stdout.strip()
 
     def appraise(self, rim, *more):
@@ -92,6 +94,28 @@ class Appraise(unittest.TestCase):
                 self.assertIn(check, rejected)
                 if defect not in MORE_THAN_ONE:
                     self.assertEqual(rejected, [check])
+
+    def test_good_evidence_of_older_machines_passes(self):
+        status, result = self.findings(self.forge("--rsa"))
+        self.assertEqual([f for f in result["findings"] if f["verdict"] == "reject"], [])
+        self.assertEqual((status, result["verdict"]), (0, "pass"))
+        self.assertIn({"check": "token.platform.binding", "verdict": "pass",
+                       "expected": "a platform token, or (RSA) the platform's own key",
+                       "found": "the platform's own key"}, result["findings"])
+
+    def test_each_defect_of_older_machines_is_refused(self):
+        """E1, E2, E3, E15 on a token without platform part."""
+        for defect, checks in {
+                "e1-made-up-authority": {"token.platform.chain", "token.platform.binding"},
+                "e2-zero-signature": {"token.cvm.signature"},
+                "e3-own-cvm-key": {"token.platform.binding"},
+                "e14-other-connection": {"token.challenge"},
+                "e15-other-certificate": {"token.platform.binding"},
+        }.items():
+            with self.subTest(defect):
+                status, result = self.findings(self.forge("--rsa", defect))
+                rejected = {f["check"] for f in result["findings"] if f["verdict"] == "reject"}
+                self.assertEqual((status, rejected), (3, checks))
 
     def test_operator_reads_what_differs_and_what_to_do(self):
         status, out, _ = self.appraise(self.forge("e7-shell-as-init"))
@@ -175,6 +199,122 @@ class Inspect(unittest.TestCase):
                 self.assertEqual((status, out), (4, ""))
                 self.assertIn(str(self.dir / "x"), err)
         self.assertEqual(encroot("evidence", "inspect", self.dir / "absent")[0], 4)
+
+    def verify(self, key, *more, file="token.cbor"):
+        return encroot("evidence", "inspect", self.dir / file, "--platform-key", self.dir / key,
+                       *more)
+
+    def forge(self, *what):
+        subprocess.run([FORGE, self.dir, *what], check=True, capture_output=True)
+
+    def test_token_with_its_platform_key_verifies(self):
+        public = subprocess.run(["openssl", "x509", "-in", self.dir / "platform.crt", "-noout",
+                                 "-pubkey"], check=True, capture_output=True).stdout
+        (self.dir / "public.pem").write_bytes(public)
+        (self.dir / "public.der").write_bytes(base64.b64decode(b"".join(
+            public.splitlines()[1:-1])))
+        for key in ("platform.crt", "public.pem", "public.der"):
+            for file in ("token.cbor", "evidence.json"):
+                with self.subTest(key=key, file=file):
+                    status, out, err = self.verify(key, file=file)
+                    self.assertEqual((status, err), (0, ""))
+                    self.assertIn("signatures and binding verified", out.splitlines()[0])
+                    self.assertIn("pass    token.platform.binding\n", out)
+                    self.assertRegex(out, r"\nverdict: pass \(6 passed, 0 waived, 0 rejected\)\n$")
+        self.forge("--rsa")
+        self.assertEqual(self.verify("platform.crt")[0], 0)
+
+    def test_verification_as_json(self):
+        status, out, _ = self.verify("platform.crt", "--json")
+        shown = json.loads(out)
+        self.assertEqual((status, shown["verification"]["verdict"]), (0, "pass"))
+        self.assertEqual({f["check"] for f in shown["verification"]["findings"]},
+                         {"token.form", "token.cvm.key", "token.cvm.signature",
+                          "token.platform.key", "token.platform.signature",
+                          "token.platform.binding"})
+        self.assertEqual(shown["tag"], 399)
+        self.assertEqual(shown["platform"]["signature_alg"], "ES512")
+
+    def test_forged_tokens_do_not_verify(self):
+        """E1, E2, E3, E4, E15"""
+        for what, check in ((("e1-made-up-authority",), "token.platform.signature"),
+                            (("e2-zero-signature",), "token.cvm.signature"),
+                            (("--rsa", "e2-zero-signature"), "token.cvm.signature"),
+                            (("e3-own-cvm-key",), "token.platform.binding"),
+                            (("--rsa", "e3-own-cvm-key"), "token.platform.binding"),
+                            (("e4-platform-dropped",), "token.platform.binding")):
+            with self.subTest(what):
+                self.forge(*what)
+                status, out, _ = self.verify("platform.crt", "--json")
+                verification = json.loads(out)["verification"]
+                self.assertEqual((status, verification["verdict"]), (3, "reject"))
+                self.assertEqual([f["check"] for f in verification["findings"]
+                                  if f["verdict"] == "reject"], [check])
+                status, out, _ = self.verify("platform.crt")
+                self.assertEqual(status, 3)
+                self.assertIn("does NOT verify", out.splitlines()[0])
+        self.forge()
+        (self.dir / "token.cbor").rename(self.dir / "other.cbor")
+        self.forge()  # another machine's certificate
+        self.assertEqual(self.verify("platform.crt", file="other.cbor")[0], 3)
+
+    def test_malformed_tokens_are_bad_input_at_an_offset(self):
+        token = (self.dir / "token.cbor").read_bytes()
+        for name, content, reason in (
+                ("behind", token + b"\0", f"offset {len(token)}: 1 bytes behind the end"),
+                ("indefinite", token[:3] + b"\xbf" + token[4:] + b"\xff",
+                 "offset 3: indefinite length"),
+                ("cut", token[:-1], "the data ends within an item"),
+                ("tag", b"\xd9\x01\x90" + token[3:], "offset 0: the token has tag 400")):
+            with self.subTest(name):
+                (self.dir / "bad.cbor").write_bytes(content)
+                for more in ((), ("--platform-key", self.dir / "platform.crt")):
+                    status, out, err = encroot("evidence", "inspect", self.dir / "bad.cbor", *more)
+                    self.assertEqual((status, out), (4, ""))
+                    self.assertIn(reason, err)
+                    self.assertIn("bad.cbor", err)
+
+    def test_unusable_keys_are_bad_input(self):
+        private = subprocess.run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt",
+                                  "ec_paramgen_curve:P-384"], check=True,
+                                 capture_output=True).stdout
+        web = {"kty": "EC", "crv": "P-384", "x": "AQ", "y": "AQ"}
+        for name, content, reason in (
+                ("private", private, "a private key"),
+                ("private web key", json.dumps({**web, "d": "AQ"}).encode(), "a private key"),
+                ("short web key", json.dumps(web).encode(), '"x" has 1 bytes, expected 48'),
+                ("two keys", json.dumps([{"pkey": web}] * 2).encode(), "a list of 2 keys"),
+                ("empty", b"", "empty"), ("text", b"key", "expected a public key")):
+            with self.subTest(name):
+                (self.dir / "k").write_bytes(content)
+                status, out, err = self.verify("k")
+                self.assertEqual((status, out), (4, ""))
+                self.assertIn(reason, err)
+                self.assertIn(str(self.dir / "k"), err)
+        self.assertEqual(self.verify("absent")[0], 4)
+
+    def test_files_without_a_token_cannot_be_verified(self):
+        status, out, err = self.verify("platform.crt", file="trust/certificates/root.crt")
+        self.assertEqual((status, out), (4, ""))
+        self.assertIn("no token", err)
+
+    def test_public_tokens_verify_with_their_own_key_only(self):
+        if not SHARED.is_dir():
+            self.skipTest(f"{SHARED} is not there")
+        for token, key, refused_by in (
+                ("cca-token-01.cbor", "cca-token-01-cpak.json", None),
+                ("cca-token-02.cbor", "cca-token-02-key.json", None),
+                ("cca-token-01.cbor", "cca-token-02-key.json", "token.platform.signature"),
+                ("cca-token-02.cbor", "cca-token-01-cpak.json", "token.platform.signature"),
+                ("virtcca-cvm-rsa.cbor", "virtcca-aik-cert.der", "token.platform.binding")):
+            with self.subTest(token=token, key=key):
+                status, out, err = encroot(
+                    "evidence", "inspect", SHARED / "tokens" / token, "--platform-key",
+                    SHARED / "tokens" / key, "--json")
+                rejected = [f["check"] for f in json.loads(out)["verification"]["findings"]
+                            if f["verdict"] == "reject"]
+                self.assertEqual((status, err), (3 if refused_by else 0, ""))
+                self.assertEqual(rejected, [refused_by] if refused_by else [])
 
     def test_files_of_real_machines(self):
         if not SHARED.is_dir():
