@@ -1,6 +1,7 @@
 #include "crypto/key_file.h"
 #include "crypto/jwk.h"
 #include "crypto/openssl_error.h"
+#include "crypto/pem.h"
 #include "crypto/x509.h"
 
 #include <ctype.h>
@@ -55,39 +56,20 @@ static int from_der(EVP_PKEY **ret, struct bytes in, const char *name, struct er
     return r < 0 ? error_prefix(err, r, "%s", name) : 0;
 }
 
-static bool only_space_left(BIO *bio)
-{
-    char c;
-    while (BIO_read(bio, &c, 1) == 1)
-        if (!isspace((unsigned char)c))
-            return false;
-    return true;
-}
-
 static int from_pem(EVP_PKEY **ret, struct bytes in, const char *name, struct error *err)
 {
-    BIO *bio = BIO_new_mem_buf(in.data, (int)in.size);
-    char *label = NULL, *header = NULL;
-    unsigned char *der = NULL;
-    long size = 0;
-    int r;
-    if (!bio || PEM_read_bio(bio, &label, &header, &der, &size) != 1)
-        r = openssl_error(err, EBADMSG, "%s: " EXPECTED, name);
-    else if (strstr(label, "PRIVATE KEY"))
-        r = private_key(name, err);
-    else if (strcmp(label, PEM_STRING_X509) == 0)
-        r = from_certificate(ret, in, name, err);
-    else if (strcmp(label, PEM_STRING_PUBLIC) != 0)
-        r = error_set(err, EBADMSG, "%s: a PEM block \"%.40s\"; " EXPECTED, name, label);
-    else if (!only_space_left(bio))
-        r = error_set(err, EBADMSG, "%s: something follows the public key", name);
-    else
-        r = from_der(ret, BYTES(der, size), name, err);
-    OPENSSL_clear_free(der, (size_t)size);
-    OPENSSL_free(label);
-    OPENSSL_free(header);
-    BIO_free_all(bio);
-    return r;
+    _pem_ struct pem_block p = {0};
+    if (!pem_read(&p, in))
+        return openssl_error(err, EBADMSG, "%s: " EXPECTED, name);
+    if (strstr(p.name, "PRIVATE KEY"))
+        return private_key(name, err);
+    if (strcmp(p.name, PEM_STRING_X509) == 0)
+        return from_certificate(ret, in, name, err);
+    if (strcmp(p.name, PEM_STRING_PUBLIC) != 0)
+        return error_set(err, EBADMSG, "%s: a PEM block \"%.40s\"; " EXPECTED, name, p.name);
+    if (!p.alone)
+        return error_set(err, EBADMSG, "%s: something follows the public key", name);
+    return from_der(ret, BYTES(p.data, p.size), name, err);
 }
 
 static int from_json(EVP_PKEY **ret, struct bytes in, const char *name, struct error *err)

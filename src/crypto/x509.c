@@ -1,9 +1,9 @@
 #include "crypto/x509.h"
 #include "crypto/openssl_error.h"
+#include "crypto/pem.h"
 
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
-#include <ctype.h>
 #include <string.h>
 
 static void cleanup_bio(BIO **b)
@@ -27,35 +27,17 @@ static int parse_der(X509 **ret, struct bytes der, struct error *err)
     return 0;
 }
 
-static bool only_space_left(BIO *bio)
-{
-    char c;
-    while (BIO_read(bio, &c, 1) == 1)
-        if (!isspace((unsigned char)c))
-            return false;
-    return true;
-}
-
 static int parse_pem(X509 **ret, struct bytes in, struct error *err)
 {
-    _bio_ BIO *bio = BIO_new_mem_buf(in.data, (int)in.size);
-    char *name = NULL, *header = NULL;
-    unsigned char *der = NULL;
-    long size = 0;
-    if (!bio || PEM_read_bio(bio, &name, &header, &der, &size) != 1)
+    _pem_ struct pem_block p = {0};
+    if (!pem_read(&p, in))
         return openssl_error(err, EBADMSG, "not a certificate in PEM or DER");
-    int r;
     /* Not "TRUSTED CERTIFICATE": that one carries its own idea of trust. */
-    if (strcmp(name, PEM_STRING_X509) != 0 || header[0] != '\0')
-        r = error_set(err, EBADMSG, "PEM block \"%.40s\" is not a plain CERTIFICATE", name);
-    else if (!only_space_left(bio))
-        r = error_set(err, EBADMSG, "something follows the certificate");
-    else
-        r = parse_der(ret, BYTES(der, size), err);
-    OPENSSL_free(name);
-    OPENSSL_free(header);
-    OPENSSL_free(der);
-    return r;
+    if (strcmp(p.name, PEM_STRING_X509) != 0 || p.encrypted)
+        return error_set(err, EBADMSG, "PEM block \"%.40s\" is not a plain CERTIFICATE", p.name);
+    if (!p.alone)
+        return error_set(err, EBADMSG, "something follows the certificate");
+    return parse_der(ret, BYTES(p.data, p.size), err);
 }
 
 int certificate_parse(X509 **ret, struct bytes in, struct error *err)
