@@ -1,5 +1,6 @@
 #include "crypto/tls.h"
 #include "crypto/tls_identity.h"
+#include "crypto/x509.h"
 
 #include <fcntl.h>
 #include <openssl/err.h>
@@ -168,7 +169,7 @@ static int check_pin(X509_STORE_CTX *store, void *arg)
     struct tls *t = arg;
     const X509 *certificate = X509_STORE_CTX_get0_cert(store);
     uint8_t pin[32];
-    if (certificate && spki_pin(certificate, pin) == 0)
+    if (certificate && certificate_spki_sha256(certificate, pin) == 0)
         for (size_t i = 0; i < t->pin_count; i++)
             if (bytes_equal_ct(BYTES_OF(pin), BYTES_OF(t->pins[i])))
                 return 1;

@@ -1,5 +1,6 @@
 #include "crypto/tls_identity.h"
 #include "base/io.h"
+#include "crypto/x509.h"
 
 #include <fcntl.h>
 #include <openssl/err.h>
@@ -21,16 +22,6 @@ static int openssl_failed(struct error *err, int code, const char *what)
     error_set(err, code, "%s: %s", what, reason ? reason : "failed");
     ERR_clear_error();
     return -code;
-}
-
-int spki_pin(const X509 *certificate, uint8_t ret[32])
-{
-    unsigned char *der = NULL;
-    int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der);
-    unsigned n = 0;
-    int ok = size > 0 && EVP_Digest(der, (size_t)size, ret, &n, EVP_sha256(), NULL) == 1;
-    OPENSSL_free(der);
-    return ok && n == 32 ? 0 : -EIO;
 }
 
 /* A key with a passphrase would make OpenSSL ask on the terminal: never. */
@@ -163,14 +154,14 @@ void tls_identity_free(struct tls_identity *id)
 
 int tls_identity_pin(const struct tls_identity *id, uint8_t ret[32])
 {
-    return spki_pin(id->certificate, ret);
+    return certificate_spki_sha256(id->certificate, ret);
 }
 
 int tls_certificate_pin(uint8_t ret[32], const char *cert_path, struct error *err)
 {
     X509 *certificate = NULL;
     int r = load_certificate(&certificate, cert_path, err);
-    if (r == 0 && spki_pin(certificate, ret) < 0)
+    if (r == 0 && certificate_spki_sha256(certificate, ret) < 0)
         r = error_set(err, EIO, "%s: cannot hash its public key", cert_path);
     X509_free(certificate);
     return r;

@@ -11,7 +11,4 @@ struct tls_identity {
     X509 *certificate;
 };
 
-/* SHA-256 of the DER SubjectPublicKeyInfo. */
-int spki_pin(const X509 *certificate, uint8_t ret[32]) _must_use_;
-
 #endif

@@ -1,30 +1,20 @@
-#include "crypto/x509.h"
-#include "base/hex.h"
-#include "base/io.h"
+#include "crypto/trust_anchors.h"
+#include "crypto/crl.h"
 #include "crypto/openssl_error.h"
 
 #include <openssl/x509_vfy.h>
-#include <dirent.h>
 #include <string.h>
-
-/*
- * Trust is in `roots` alone, and only a pinned certificate gets there; whatever else is known
- * helps to find a path and is believed nothing.
- */
-struct trust_anchors {
-    X509_STORE *roots;
-    STACK_OF(X509) * intermediates;
-    size_t root_count;
-};
 
 int trust_anchors_new(struct trust_anchors **ret, struct error *err)
 {
     struct trust_anchors *a = calloc(1, sizeof(*a));
     if (a) {
         a->roots = X509_STORE_new();
+        a->certificates = sk_X509_new_null();
         a->intermediates = sk_X509_new_null();
+        a->cache = chain_cache_new();
     }
-    if (!a || !a->roots || !a->intermediates) {
+    if (!a || !a->roots || !a->certificates || !a->intermediates || !a->cache) {
         trust_anchors_free(a);
         return error_set(err, ENOMEM, "no memory for trust anchors");
     }
@@ -32,35 +22,49 @@ int trust_anchors_new(struct trust_anchors **ret, struct error *err)
     return 0;
 }
 
+static void drop_list(struct revocation_list *l)
+{
+    X509_CRL_free(l->crl);
+    X509_free(l->issuer);
+}
+
 void trust_anchors_free(struct trust_anchors *a)
 {
     if (!a)
         return;
     X509_STORE_free(a->roots);
+    sk_X509_pop_free(a->certificates, X509_free);
     sk_X509_pop_free(a->intermediates, X509_free);
+    for (size_t i = 0; i < a->list_count; i++)
+        drop_list(&a->lists[i]);
+    free(a->lists);
+    chain_cache_free(a->cache);
     free(a);
 }
 
-static int add(struct trust_anchors *a, X509 *c, bool pinned, struct error *err)
+static int push(STACK_OF(X509) * stack, X509 *c, struct error *err)
+{
+    if (X509_up_ref(c) != 1)
+        return error_set(err, ENOMEM, "adding a certificate");
+    if (sk_X509_push(stack, c) > 0)
+        return 0;
+    X509_free(c);
+    return error_set(err, ENOMEM, "adding a certificate");
+}
+
+int trust_anchors_add_parsed(struct trust_anchors *a, X509 *c, bool pinned, struct error *err)
 {
     bool self_signed = X509_self_signed(c, 1) == 1;
     if (pinned && !self_signed)
         return openssl_error(err, EINVAL, "a pinned root must be self-signed");
-    if (pinned) {
-        if (X509_STORE_add_cert(a->roots, c) != 1)
-            return openssl_error(err, ENOMEM, "adding a root");
-        a->root_count++;
+    if (self_signed && !pinned)
         return 0;
-    }
-    if (self_signed)
-        return 0;
-    if (X509_up_ref(c) != 1)
-        return error_set(err, ENOMEM, "adding an intermediate");
-    if (sk_X509_push(a->intermediates, c) <= 0) {
-        X509_free(c);
-        return error_set(err, ENOMEM, "adding an intermediate");
-    }
-    return 0;
+    chain_cache_clear(a->cache);
+    if (pinned && X509_STORE_add_cert(a->roots, c) != 1)
+        return openssl_error(err, ENOMEM, "adding a root");
+    a->root_count += pinned;
+    int r = pinned ? 0 : push(a->intermediates, c, err);
+    return r < 0 ? r : push(a->certificates, c, err);
 }
 
 int trust_anchors_add(struct trust_anchors *a, struct bytes certificate, bool pinned_root,
@@ -68,177 +72,98 @@ int trust_anchors_add(struct trust_anchors *a, struct bytes certificate, bool pi
 {
     _x509_ X509 *c = NULL;
     int r = certificate_parse(&c, certificate, err);
-    return r < 0 ? r : add(a, c, pinned_root, err);
+    return r < 0 ? r : trust_anchors_add_parsed(a, c, pinned_root, err);
 }
 
-/* ---- from a folder ---- */
+/* ---- revocation lists ---- */
 
-#define PINS_MAX 64
-#define PIN_FILE_MAX ((size_t)64 << 10)
-
-struct pins {
-    uint8_t list[PINS_MAX][32];
-    size_t count;
-};
-
-static int parse_pin_line(struct pins *p, char *line, struct error *err)
+bool revocation_list_is_of(const struct revocation_list *l, const X509 *issuer)
 {
-    line[strcspn(line, "#\r")] = '\0';
-    line += strspn(line, " \t");
-    size_t n = strlen(line);
-    while (n > 0 && strchr(" \t", line[n - 1]))
-        line[--n] = '\0';
-    if (n == 0)
-        return 0;
-    if (p->count == PINS_MAX)
-        return error_set(err, E2BIG, "more than %d pins", PINS_MAX);
-    if (hex_decode(line, p->list[p->count], 32) < 0)
-        return error_hint(err,
-                          error_set(err, EINVAL, "\"%.80s\" is not 64 hexadecimal digits", line),
-                          "a pin is the SHA-256 of a root certificate: openssl x509 -in FILE "
-                          "-outform DER | sha256sum");
-    p->count++;
-    return 0;
+    return X509_NAME_cmp(X509_CRL_get_issuer(l->crl), X509_get_subject_name(issuer)) == 0 &&
+           EVP_PKEY_eq(X509_get0_pubkey(l->issuer), X509_get0_pubkey(issuer)) == 1;
 }
 
-static int read_pins(struct pins *p, const char *path, struct error *err)
+/* The certificate whose key signed the list, borrowed. */
+static int find_issuer(const struct trust_anchors *a, X509_CRL *crl, X509 **ret, struct error *err)
 {
-    _buffer_ struct buffer text = {0};
-    int r = read_file(path, PIN_FILE_MAX, &text, err);
-    if (r < 0)
-        return r;
-    if (memchr(text.data ? text.data : (const uint8_t *)"", 0, text.size))
-        return error_set(err, EINVAL, "%s: not a text file", path);
-    r = buffer_append(&text, "", 1);
-    if (r < 0)
-        return error_errno(err, -r, "%s", path);
-    size_t number = 0;
-    char *rest = (char *)text.data, *line;
-    while ((line = strsep(&rest, "\n"))) {
-        number++;
-        r = parse_pin_line(p, line, err);
+    const X509_NAME *name = X509_CRL_get_issuer(crl);
+    _buffer_ struct buffer text = {.max = 512};
+    int r = -ENOENT;
+    if (certificate_name(name, &text) < 0)
+        text.size = 0;
+    for (int i = 0; i < sk_X509_num(a->certificates); i++) {
+        X509 *c = sk_X509_value(a->certificates, i);
+        if (X509_NAME_cmp(X509_get_subject_name(c), name) != 0)
+            continue;
+        r = crl_verify(crl, c, err);
         if (r < 0)
-            return error_prefix(err, r, "%s: line %zu", path, number);
+            continue;
+        *ret = c;
+        return 0;
     }
-    if (p->count == 0)
-        return error_hint(err, error_set(err, ENOENT, "%s: no root is pinned", path),
-                          "put the SHA-256 of each root certificate that you trust on a line of "
-                          "its own");
-    return 0;
+    if (r != -ENOENT)
+        return error_hint(err,
+                          error_prefix(err, r, "revocation list of \"%.*s\"", (int)text.size,
+                                       (const char *)text.data),
+                          "get that authority's list again, or remove this one: it says nothing "
+                          "that can be believed");
+    r = error_set(err, ENOENT,
+                  "revocation list of \"%.*s\": that authority is neither a pinned root nor an "
+                  "intermediate here",
+                  (int)text.size, (const char *)text.data);
+    return error_hint(err, r, "install the authority's certificate first, or remove the list");
 }
 
-static bool is_pinned(const struct pins *p, const X509 *c)
+/* Negative: `a` is the older one. Lists without a readable date are as old as can be. */
+static int compare_age(const X509_CRL *a, const X509_CRL *b)
 {
-    uint8_t sha256[32];
-    if (certificate_sha256(c, sha256) < 0)
-        return false;
-    for (size_t i = 0; i < p->count; i++)
-        if (memcmp(p->list[i], sha256, sizeof(sha256)) == 0)
-            return true;
-    return false;
+    time_t at[2] = {0};
+    if (!x509_time(X509_CRL_get0_lastUpdate(a), &at[0]))
+        at[0] = 0;
+    if (!x509_time(X509_CRL_get0_lastUpdate(b), &at[1]))
+        at[1] = 0;
+    return (at[0] > at[1]) - (at[0] < at[1]);
 }
 
-static int is_certificate_file(const struct dirent *d)
+/* Drop the lists that `l` replaces; false if it is itself replaced by one that is there. */
+static bool replace_older(struct trust_anchors *a, const struct revocation_list *l)
 {
-    static const char *const suffixes[] = {".pem", ".crt", ".cer", ".der"};
-    size_t n = strlen(d->d_name);
-    for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++)
-        if (n > 4 && strcmp(d->d_name + n - 4, suffixes[i]) == 0)
-            return d->d_type == DT_REG || d->d_type == DT_LNK || d->d_type == DT_UNKNOWN;
-    return 0;
+    size_t kept = 0;
+    bool newest = true;
+    for (size_t i = 0; i < a->list_count; i++) {
+        int age = revocation_list_is_of(&a->lists[i], l->issuer)
+                      ? compare_age(a->lists[i].crl, l->crl)
+                      : 0;
+        newest = newest && age <= 0;
+        if (age < 0)
+            drop_list(&a->lists[i]);
+        else
+            a->lists[kept++] = a->lists[i];
+    }
+    a->list_count = kept;
+    return newest;
 }
 
-static int load_file(struct trust_anchors *a, const char *folder, const char *name,
-                     const struct pins *pins, struct error *err)
+int trust_anchors_add_crl(struct trust_anchors *a, struct bytes list, struct error *err)
 {
-    _buffer_ struct buffer path = {0};
-    _buffer_ struct buffer content = {0};
-    _x509_ X509 *c = NULL;
-    int r = buffer_printf(&path, "%s/%s%c", folder, name, 0);
-    if (r < 0)
-        return error_errno(err, -r, "%s", folder);
-    r = read_file((const char *)path.data, CERTIFICATE_MAX, &content, err);
+    _crl_ X509_CRL *crl = NULL;
+    X509 *issuer = NULL;
+    int r = crl_parse(&crl, list, err);
+    if (r == 0)
+        r = find_issuer(a, crl, &issuer, err);
     if (r < 0)
         return r;
-    r = certificate_parse(&c, buffer_bytes(&content), err);
-    if (r == 0)
-        r = add(a, c, X509_self_signed(c, 1) == 1 && is_pinned(pins, c), err);
-    return r < 0 ? error_prefix(err, r, "%s", (const char *)path.data) : 0;
-}
-
-static int load_folder(struct trust_anchors *a, const char *folder, const struct pins *pins,
-                       struct error *err)
-{
-    struct dirent **entries = NULL;
-    int n = scandir(folder, &entries, is_certificate_file, alphasort);
-    if (n < 0)
-        return error_errno(err, errno, "%s", folder);
-    int r = 0;
-    for (int i = 0; i < n; i++) {
-        if (r == 0)
-            r = load_file(a, folder, entries[i]->d_name, pins, err);
-        free(entries[i]);
-    }
-    free(entries);
-    return r;
-}
-
-int trust_anchors_load(struct trust_anchors **ret, const char *folder, const char *pin_file,
-                       struct error *err)
-{
-    struct pins pins = {.count = 0};
-    _trust_anchors_ struct trust_anchors *a = NULL;
-    int r = trust_anchors_new(&a, err);
-    if (r == 0)
-        r = read_pins(&pins, pin_file, err);
-    if (r == 0)
-        r = load_folder(a, folder, &pins, err);
-    if (r < 0)
-        return error_prefix(err, r, "trust anchors");
-    if (a->root_count == 0) {
-        r = error_set(err, ENOENT, "trust anchors: %s has none of the roots pinned in %s", folder,
-                      pin_file);
-        return error_hint(err, r, "install the platform vendor's root certificate there");
-    }
-    *ret = TAKE_PTR(a);
+    struct revocation_list l = {.crl = crl, .issuer = issuer};
+    struct revocation_list *grown = realloc(a->lists, (a->list_count + 1) * sizeof(*grown));
+    if (!grown)
+        return error_set(err, ENOMEM, "adding a revocation list");
+    a->lists = grown;
+    chain_cache_clear(a->cache);
+    if (!replace_older(a, &l))
+        return 0;
+    if (X509_up_ref(issuer) != 1)
+        return error_set(err, ENOMEM, "adding a revocation list");
+    a->lists[a->list_count++] = l;
+    crl = NULL; /* the anchors' now */
     return 0;
-}
-
-/* ---- chains ---- */
-
-/* 112 bits: RSA from 2048 bits, no SHA-1 (SSL_CTX_set_security_level(3) has the table). */
-#define SECURITY_LEVEL 2
-
-static int verify(X509_STORE_CTX *ctx, X509 *leaf, const struct trust_anchors *a, struct error *err)
-{
-    if (X509_STORE_CTX_init(ctx, a->roots, leaf, a->intermediates) != 1)
-        return openssl_error(err, ENOMEM, "certificate chain");
-    X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
-    /*
-     * No dates (DESIGN: the caller's policy judges those), and no X509_V_FLAG_PARTIAL_CHAIN, so
-     * that a path ends at a pinned root or nowhere. Not X509_V_FLAG_X509_STRICT: beyond what is
-     * always checked (CA flag of intermediates, path length, keyCertSign, critical extensions)
-     * it asks for the form of vendors' roots, and those are pinned by their hash.
-     */
-    X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_NO_CHECK_TIME);
-    X509_VERIFY_PARAM_set_auth_level(param, SECURITY_LEVEL);
-    if (X509_verify_cert(ctx) != 1) {
-        int reason = X509_STORE_CTX_get_error(ctx);
-        return openssl_error(err, EKEYREJECTED, "%s (certificate %d of the chain)",
-                             X509_verify_cert_error_string(reason),
-                             X509_STORE_CTX_get_error_depth(ctx));
-    }
-    if (sk_X509_num(X509_STORE_CTX_get0_chain(ctx)) < 2)
-        return error_set(err, EKEYREJECTED, "the certificate is itself a root");
-    return 0;
-}
-
-int certificate_verify_chain(X509 *leaf, const struct trust_anchors *a, struct error *err)
-{
-    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
-    if (!ctx)
-        return error_set(err, ENOMEM, "certificate chain");
-    int r = verify(ctx, leaf, a, err);
-    X509_STORE_CTX_free(ctx);
-    return r;
 }

@@ -1,6 +1,8 @@
 #include "crypto/x509.h"
+#include "crypto/digest.h"
 #include "crypto/openssl_error.h"
 #include "crypto/pem.h"
+#include "crypto/sm2.h"
 
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -12,43 +14,28 @@ static void cleanup_bio(BIO **b)
 }
 #define _bio_ _cleanup_(cleanup_bio)
 
+static const struct pem_kind kind = {PEM_STRING_X509, "certificate", CERTIFICATE_MAX};
+
 static int parse_der(X509 **ret, struct bytes der, struct error *err)
 {
     const unsigned char *p = der.data;
-    X509 *c = d2i_X509(NULL, &p, (long)der.size);
+    _x509_ X509 *c = d2i_X509(NULL, &p, (long)der.size);
     if (!c)
         return openssl_error(err, EBADMSG, "not a certificate");
-    if (p != der.data + der.size) {
-        X509_free(c);
+    if (p != der.data + der.size)
         return error_set(err, EBADMSG, "%zu bytes behind the certificate",
                          (size_t)(der.data + der.size - p));
-    }
-    *ret = c;
+    if (!sm2_prepare_certificate(c))
+        return error_set(err, ENOMEM, "certificate");
+    *ret = TAKE_PTR(c);
     return 0;
-}
-
-static int parse_pem(X509 **ret, struct bytes in, struct error *err)
-{
-    _pem_ struct pem_block p = {0};
-    if (!pem_read(&p, in))
-        return openssl_error(err, EBADMSG, "not a certificate in PEM or DER");
-    /* Not "TRUSTED CERTIFICATE": that one carries its own idea of trust. */
-    if (strcmp(p.name, PEM_STRING_X509) != 0 || p.encrypted)
-        return error_set(err, EBADMSG, "PEM block \"%.40s\" is not a plain CERTIFICATE", p.name);
-    if (!p.alone)
-        return error_set(err, EBADMSG, "something follows the certificate");
-    return parse_der(ret, BYTES(p.data, p.size), err);
 }
 
 int certificate_parse(X509 **ret, struct bytes in, struct error *err)
 {
-    if (in.size == 0 || in.size > CERTIFICATE_MAX)
-        return error_set(err, EBADMSG, "a certificate of %zu bytes: 1 to %zu are possible", in.size,
-                         CERTIFICATE_MAX);
-    /* DER starts with a SEQUENCE; that byte is '0', which no PEM file starts with in practice. */
-    if (in.data[0] == 0x30)
-        return parse_der(ret, in, err);
-    return parse_pem(ret, in, err);
+    _buffer_ struct buffer der = {0};
+    int r = pem_or_der(&kind, in, &der, err);
+    return r < 0 ? r : parse_der(ret, buffer_bytes(&der), err);
 }
 
 int certificate_sha256(const X509 *c, uint8_t ret[32])
@@ -58,6 +45,19 @@ int certificate_sha256(const X509 *c, uint8_t ret[32])
     if (X509_digest(c, EVP_sha256(), md, &n) != 1 || n != 32)
         return openssl_error(NULL, EIO, "hashing a certificate");
     memcpy(ret, md, 32);
+    return 0;
+}
+
+int certificate_spki_sha256(const X509 *c, uint8_t ret[32])
+{
+    unsigned char *der = NULL;
+    struct digest d;
+    int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(c), &der);
+    int r = size > 0 ? digest_compute(&d, HASH_SHA256, BYTES(der, size)) : -EIO;
+    OPENSSL_free(der);
+    if (r < 0)
+        return openssl_error(NULL, -r, "hashing a public key");
+    memcpy(ret, d.bytes, 32);
     return 0;
 }
 
@@ -73,12 +73,17 @@ bool certificate_is_signing_leaf(X509 *c)
            (X509_get_key_usage(c) & KU_DIGITAL_SIGNATURE) != 0;
 }
 
-int certificate_subject(const X509 *c, struct buffer *ret)
+int certificate_name(const X509_NAME *name, struct buffer *ret)
 {
     _bio_ BIO *bio = BIO_new(BIO_s_mem());
-    if (!bio || X509_NAME_print_ex(bio, X509_get_subject_name(c), 0, XN_FLAG_RFC2253) < 0)
+    if (!bio || X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) < 0)
         return openssl_error(NULL, EIO, "formatting a name");
     char *text = NULL;
     long n = BIO_get_mem_data(bio, &text);
     return buffer_append(ret, text, n > 0 ? (size_t)n : 0);
+}
+
+int certificate_subject(const X509 *c, struct buffer *ret)
+{
+    return certificate_name(X509_get_subject_name(c), ret);
 }

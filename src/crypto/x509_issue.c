@@ -1,5 +1,6 @@
 #include "crypto/x509_issue.h"
 #include "crypto/openssl_error.h"
+#include "crypto/sm2.h"
 
 #include <openssl/pem.h>
 #include <openssl/rand.h>
@@ -18,12 +19,13 @@ static bool set_serial(X509 *c)
     return ok;
 }
 
-static bool set_dates(X509 *c, const char *not_after)
+/* An authority for development has no use for dates; encroot judges them only if told to. */
+static bool set_dates(X509 *c, const struct certificate_request *req)
 {
-    /* An authority for development has no use for dates; encroot does not judge them either. */
-    return ASN1_TIME_set_string_X509(X509_getm_notBefore(c), "20240101000000Z") == 1 &&
-           ASN1_TIME_set_string_X509(X509_getm_notAfter(c),
-                                     not_after ? not_after : "99991231235959Z") == 1;
+    const char *from = req->not_before ? req->not_before : "20240101000000Z";
+    const char *until = req->not_after ? req->not_after : "99991231235959Z";
+    return ASN1_TIME_set_string_X509(X509_getm_notBefore(c), from) == 1 &&
+           ASN1_TIME_set_string_X509(X509_getm_notAfter(c), until) == 1;
 }
 
 static bool set_names(X509 *c, const struct certificate_request *req)
@@ -63,14 +65,31 @@ static bool add_extensions(X509 *c, const struct certificate_request *req)
            add_extension(c, req->issuer, NID_authority_key_identifier, "keyid:always");
 }
 
+EVP_MD_CTX *certificate_signer(EVP_PKEY *key)
+{
+    EVP_PKEY_CTX *pkey = NULL;
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    if (ctx && EVP_DigestSignInit(ctx, &pkey, x509_digest_of_key(key), NULL, key) == 1 &&
+        sm2_prepare_context(pkey, key))
+        return ctx;
+    EVP_MD_CTX_free(ctx);
+    return NULL;
+}
+
+static bool sign(X509 *c, EVP_PKEY *key)
+{
+    EVP_MD_CTX *ctx = certificate_signer(key);
+    bool ok = ctx && X509_sign_ctx(c, ctx) > 0 && sm2_prepare_certificate(c);
+    EVP_MD_CTX_free(ctx);
+    return ok;
+}
+
 int certificate_issue(X509 **ret, const struct certificate_request *req, struct error *err)
 {
     _x509_ X509 *c = X509_new();
-    EVP_PKEY *signer = req->issuer ? req->issuer_key : req->key;
-    const EVP_MD *md = EVP_PKEY_get_bits(signer) == 521 ? EVP_sha512() : EVP_sha256();
-    if (!c || X509_set_version(c, X509_VERSION_3) != 1 || !set_serial(c) ||
-        !set_dates(c, req->not_after) || !set_names(c, req) || X509_set_pubkey(c, req->key) != 1 ||
-        !add_extensions(c, req) || X509_sign(c, signer, md) <= 0)
+    if (!c || X509_set_version(c, X509_VERSION_3) != 1 || !set_serial(c) || !set_dates(c, req) ||
+        !set_names(c, req) || X509_set_pubkey(c, req->key) != 1 || !add_extensions(c, req) ||
+        !sign(c, req->issuer ? req->issuer_key : req->key))
         return openssl_error(err, EIO, "issuing a certificate for \"%s\"", req->name);
     *ret = TAKE_PTR(c);
     return 0;

@@ -35,7 +35,7 @@ struct platform_claims {
     uint8_t challenge[CHALLENGE_SIZE];
 };
 
-struct trust_anchors; /* crypto/x509.h: pinned roots and intermediates */
+struct trust_anchors; /* crypto/x509.h: pinned roots, intermediates, revocation lists */
 
 struct platform_verifier {
     const char *name;

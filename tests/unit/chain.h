@@ -13,16 +13,16 @@ struct chain {
     X509 *root, *intermediate, *aik;
 };
 
-/* `aik_key` becomes the chain's. P-521 authorities sign fast and are as good as any. */
-static inline int chain_make(struct chain *c, const char *name, EVP_PKEY *aik_key)
+/* `aik_key` becomes the chain's, and so do the authorities' keys. */
+static inline int chain_make_with(struct chain *c, const char *name, EVP_PKEY *root_key,
+                                  EVP_PKEY *intermediate_key, EVP_PKEY *aik_key)
 {
     char root[64], intermediate[64], aik[64];
     snprintf(root, sizeof(root), "%s root", name);
     snprintf(intermediate, sizeof(intermediate), "%s intermediate", name);
     snprintf(aik, sizeof(aik), "%s AIK", name);
-    *c = (struct chain){.root_key = EVP_EC_gen("P-521"),
-                        .intermediate_key = EVP_EC_gen("P-521"),
-                        .aik_key = aik_key};
+    *c = (struct chain){
+        .root_key = root_key, .intermediate_key = intermediate_key, .aik_key = aik_key};
     const struct certificate_request r = {.name = root, .key = c->root_key, .ca = true};
     int e = certificate_issue(&c->root, &r, NULL);
     const struct certificate_request i = {.name = intermediate,
@@ -38,6 +38,12 @@ static inline int chain_make(struct chain *c, const char *name, EVP_PKEY *aik_ke
                                           .issuer = c->intermediate,
                                           .issuer_key = c->intermediate_key};
     return e ? e : certificate_issue(&c->aik, &a, NULL);
+}
+
+/* P-521 authorities sign fast and are as good as any. */
+static inline int chain_make(struct chain *c, const char *name, EVP_PKEY *aik_key)
+{
+    return chain_make_with(c, name, EVP_EC_gen("P-521"), EVP_EC_gen("P-521"), aik_key);
 }
 
 static inline void chain_free(struct chain *c)

@@ -39,7 +39,7 @@ static EVP_PKEY *verified_aik(const struct token_issuer *t, const char *name, X5
     snprintf(pins, sizeof(pins), "%s/pins", trust);
     if (trust_anchors_load(&anchors, trust, pins, &err) < 0 ||
         certificate_parse(ret, buffer_bytes(&t->authority.certificate), &err) < 0 ||
-        certificate_verify_chain(*ret, anchors, &err) < 0)
+        certificate_verify_chain(*ret, anchors, NULL, &err) < 0)
         fail_msg("%s", err.text);
     assert_true(certificate_is_signing_leaf(*ret));
     return certificate_public_key(*ret);

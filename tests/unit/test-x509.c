@@ -1,29 +1,14 @@
-#include "unit.h"
+#include "chain_check.h"
 #include "base/hex.h"
 #include "base/io.h"
-#include "chain.h"
+#include "crypto/digest.h"
 
 #include <ftw.h>
-
-static struct chain good;
-
-static int setup(void **state)
-{
-    (void)state;
-    return chain_make(&good, "good", EVP_EC_gen("P-521"));
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    chain_free(&good);
-    return 0;
-}
 
 static void assert_chain(X509 *leaf, const struct trust_anchors *a, const char *reason)
 {
     struct error e = {0};
-    int r = certificate_verify_chain(leaf, a, &e);
+    int r = certificate_verify_chain(leaf, a, NULL, &e);
     if (!reason) {
         if (r != 0)
             fail_msg("%s", e.text);
@@ -168,6 +153,27 @@ static void a_certificate_is_exactly_one(void **state)
     assert_int_equal(certificate_parse(&none, BYTES_NONE, &e), -EBADMSG);
 }
 
+/* The hash is over the key's whole SubjectPublicKeyInfo, whichever certificate it is in. */
+static void a_key_is_pinned_by_its_spki(void **state)
+{
+    (void)state;
+    struct error e = {0};
+    struct digest expected;
+    uint8_t pin[2][32];
+    _x509_ X509 *again = NULL;
+    _buffer_ struct buffer spki = {0};
+    const struct certificate_request req = {.name = "another name", .key = good.aik_key};
+    assert_int_equal(certificate_issue(&again, &req, &e), 0);
+    assert_int_equal(certificate_spki_sha256(good.aik, pin[0]), 0);
+    assert_int_equal(certificate_spki_sha256(again, pin[1]), 0);
+    assert_memory_equal(pin[0], pin[1], 32);
+    assert_int_equal(public_key_to_spki(good.aik_key, &spki, &e), 0);
+    assert_int_equal(digest_compute(&expected, HASH_SHA256, buffer_bytes(&spki)), 0);
+    assert_memory_equal(pin[0], expected.bytes, 32);
+    assert_int_equal(certificate_spki_sha256(good.root, pin[1]), 0);
+    assert_memory_not_equal(pin[0], pin[1], 32);
+}
+
 /* ---- folders ---- */
 
 static char folder[] = "/tmp/encroot-test-x509.XXXXXX";
@@ -243,6 +249,26 @@ static void a_folder_is_trusted_as_far_as_its_pins(void **state)
     assert_non_null(strstr(e.text, "roots.sha256: line 1"));
     put_pin(good.root, pins);
     assert_int_equal(trust_anchors_load(&a, "/nonexistent", pins, &e), -ENOENT);
+
+    /* A list is read after the certificates, whatever its name: it needs its authority. */
+    const struct crl_request list = {
+        .issuer = good.intermediate, .issuer_key = good.intermediate_key, .revoked = good.aik};
+    _buffer_ struct buffer crl = {0};
+    assert_int_equal(crl_make(&list, false, &crl), 0);
+    put_file("a-list.crl", buffer_bytes(&crl), path);
+    assert_int_equal(trust_anchors_load(&a, folder, pins, &e), 0);
+    assert_int_equal(certificate_verify_chain(good.aik, a, NULL, &e), -EKEYREVOKED);
+    trust_anchors_free(a);
+    a = NULL;
+    crl.data[crl.size - 1] ^= 1;
+    put_file("a-list.crl", buffer_bytes(&crl), path);
+    assert_int_equal(trust_anchors_load(&a, folder, pins, &e), -EBADMSG);
+    assert_non_null(strstr(e.text, "a-list.crl: revocation list of \"CN=good intermediate"));
+    put_file("a-list.crl", BYTES_STR("garbage"), path);
+    assert_int_equal(trust_anchors_load(&a, folder, pins, &e), -EBADMSG);
+    assert_non_null(strstr(e.text, "a-list.crl: not a revocation list in PEM or DER"));
+    assert_int_equal(remove(path), 0);
+
     put_file("c-garbage.crt", BYTES_STR("garbage"), path);
     assert_int_equal(trust_anchors_load(&a, folder, pins, &e), -EBADMSG);
     assert_non_null(strstr(e.text, "c-garbage.crt"));
@@ -258,8 +284,9 @@ int main(void)
         cmocka_unit_test(intermediates_must_be_authorities),
         cmocka_unit_test(path_lengths_are_kept),
         cmocka_unit_test(a_certificate_is_exactly_one),
+        cmocka_unit_test(a_key_is_pinned_by_its_spki),
         cmocka_unit_test_setup_teardown(a_folder_is_trusted_as_far_as_its_pins, make_folder,
                                         remove_folder),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, chain_setup, chain_teardown);
 }

@@ -34,15 +34,17 @@ void cca_check_chain(struct cca_verification *v, const char *name)
         finding_add(v->f, name, VERDICT_REJECT, expected, "no usable certificate");
         return;
     }
-    int r = certificate_verify_chain(v->certificate, v->anchors, &e);
+    int r = certificate_verify_chain(v->certificate, v->anchors, NULL, &e);
     if (certificate_subject(v->certificate, &subject) < 0)
         subject.size = 0;
     finding_addf(v->f, name, r == 0 ? VERDICT_PASS : VERDICT_REJECT, expected, "%.*s%s%s",
                  (int)subject.size, (const char *)subject.data, r < 0 ? ": " : "",
                  r < 0 ? e.text : "");
     if (r < 0)
-        finding_remedy(v->f, "if this is a genuine machine: install its vendor's root and "
-                             "intermediate certificates, and pin the root's SHA-256");
+        finding_remedy(v->f, "%s",
+                       e.hint[0] ? e.hint
+                                 : "if this is a genuine machine: install its vendor's root and "
+                                   "intermediate certificates, and pin the root's SHA-256");
 }
 
 void cca_check_given_key(struct cca_verification *v, const char *name)
