@@ -7,6 +7,8 @@
 #include "cli/command.h"
 #include "cli/options.h"
 #include "cli/paths.h"
+#include "crypto/crl.h"
+#include "crypto/digest.h"
 #include "crypto/tls.h"
 #include "crypto/volume_key.h"
 #include "crypto/x509.h"
@@ -128,43 +130,76 @@ static int pin_root(const struct paths *p, const char *hex, struct error *err)
     return write_file_atomic(p->trust_pins, buffer_bytes(&pins), 0644, true, err);
 }
 
-static int copy_certificate(const struct paths *p, struct bytes text, bool root, const char *hex,
-                            const struct report *r, struct error *err)
+/* Named by its content: the same file twice is one, two with one name are two. */
+static int copy_trusted(const struct paths *p, struct bytes text, const uint8_t sha256[32],
+                        const char *suffix, const char *what, const struct report *r,
+                        struct error *err)
 {
     _free_ char *copy = NULL;
-    /* Named by content: the same certificate twice is one file, two with one name are two. */
-    if (asprintf(&copy, "%s/%.16s.crt", p->trust_folder, hex) < 0)
+    char hex[65];
+    hex_encode(BYTES(sha256, 32), hex);
+    if (asprintf(&copy, "%s/%.16s.%s", p->trust_folder, hex, suffix) < 0)
         return error_set(err, ENOMEM, "out of memory");
     bool there = access(copy, F_OK) == 0;
     int n = there ? 0 : write_file_atomic(copy, text, 0644, false, err);
     if (n == 0)
-        tell(r, !there, copy, root ? "pinned root" : "intermediate");
+        tell(r, !there, copy, what);
     return n;
 }
 
-static int trust(const struct paths *p, const char *file, const struct report *r, struct error *err)
+static int trust_certificate(const struct paths *p, struct bytes text, const struct report *r,
+                             struct error *err)
 {
-    _buffer_ struct buffer text = {0}, subject = {0};
+    _buffer_ struct buffer subject = {0};
     _x509_ X509 *certificate = NULL;
     uint8_t sha[32];
     char hex[65];
-    int n = read_file(file, CERTIFICATE_MAX, &text, err);
+    int n = certificate_parse(&certificate, text, err);
     if (n < 0)
         return n;
-    n = certificate_parse(&certificate, buffer_bytes(&text), err);
-    if (n < 0)
-        return error_prefix(err, n, "%s", file);
     if (certificate_sha256(certificate, sha) < 0 || certificate_subject(certificate, &subject) < 0)
-        return error_set(err, EIO, "%s: cannot hash it", file);
+        return error_set(err, EIO, "cannot hash it");
     bool root = X509_self_signed(certificate, 1) == 1;
     hex_encode(BYTES_OF(sha), hex);
-    n = copy_certificate(p, buffer_bytes(&text), root, hex, r, err);
+    n = copy_trusted(p, text, sha, "crt", root ? "pinned root" : "intermediate", r, err);
     if (n == 0 && root)
         n = pin_root(p, hex, err);
     if (n == 0 && !r->json)
         printf("         %.*s\n         SHA-256 %s\n", (int)subject.size, (char *)subject.data,
                hex);
     return n;
+}
+
+/* What could not be loaded again must not get in: the anchors that are there judge it. */
+static int trust_list(const struct paths *p, struct bytes text, const struct report *r,
+                      struct error *err)
+{
+    _trust_anchors_ struct trust_anchors *anchors = NULL;
+    struct digest sha;
+    int n = trust_anchors_load(&anchors, p->trust_folder, p->trust_pins, err);
+    if (n == 0)
+        n = trust_anchors_add_crl(anchors, text, err);
+    if (n == 0 && digest_compute(&sha, HASH_SHA256, text) < 0)
+        n = error_set(err, EIO, "cannot hash it");
+    return n < 0 ? n : copy_trusted(p, text, sha.bytes, "crl", "revocation list", r, err);
+}
+
+static bool is_list(const char *file, struct bytes text)
+{
+    _crl_ X509_CRL *crl = NULL;
+    size_t n = strlen(file);
+    return (n > 4 && strcmp(file + n - 4, ".crl") == 0) || crl_parse(&crl, text, NULL) == 0;
+}
+
+static int trust(const struct paths *p, const char *file, const struct report *r, struct error *err)
+{
+    _buffer_ struct buffer text = {0};
+    int n = read_file(file, CRL_MAX, &text, err);
+    if (n < 0)
+        return n;
+    n = is_list(file, buffer_bytes(&text)) ? trust_list(p, buffer_bytes(&text), r, err)
+                                           : trust_certificate(p, buffer_bytes(&text), r, err);
+    return n < 0 ? error_prefix(err, n, "%s", file) : 0;
 }
 
 /* ---- the command ---- */
@@ -193,8 +228,10 @@ int cmd_init(int argc, char **argv)
     struct option_list certificates = {0};
     const struct option_spec options[] = {
         {0, "trust", OPTION_LIST, "FILE",
-         "copy a certificate (PEM or DER) to the trust anchors; a\n"
-         "self-signed one is pinned as a root (may be repeated)",
+         "copy a certificate or a revocation list (PEM or DER) to\n"
+         "the trust anchors; a self-signed certificate is pinned as\n"
+         "a root, a list must be of an authority that is there\n"
+         "(may be repeated, and is done in order)",
          &certificates, 0, 0},
         {0, "json", OPTION_FLAG, NULL, "print what was done as JSON", &r.json, 0, 0},
         {0},
