@@ -1,6 +1,7 @@
 #include "forgery.h"
 #include "base/hex.h"
 #include "base/io.h"
+#include "../unit/crl.h"
 
 #include <err.h>
 #include <sys/stat.h>
@@ -114,6 +115,10 @@ static void e15_other_certificate(struct forgery *f)
         must(certificate_issue(&f->other_machines, &r, &err), &err);
     f->certificate = f->other_machines;
 }
+static void revoked_certificate(struct forgery *f)
+{
+    f->certificate = f->revoked; /* same name, same key, same authority */
+}
 static void e16_other_command(struct forgery *f)
 {
     both(f, AT_INITRAMFS, (struct record){8, EV_IPL, COMMAND("initrd /initrd-1 /evil")});
@@ -161,6 +166,7 @@ static const struct {
     {"e14-other-connection", e14_other_connection},
     {"e15-other-certificate", e15_other_certificate},
     {"e16-other-command", e16_other_command},
+    {"revoked-certificate", revoked_certificate},
     {"other-firmware", other_firmware},
     {"changed-grub-cfg", changed_grub_cfg},
     {"changed-kernel", changed_kernel},
@@ -195,6 +201,12 @@ void forgery_begin(struct forgery *f)
     if (!f->cvm_key || chain_make(&f->chain, "Good", EVP_EC_gen("P-521")) < 0 ||
         chain_make(&f->other, "Good", EVP_EC_gen("P-521")) < 0)
         errx(1, "making keys and certificates failed");
+    const struct certificate_request again = {.name = "Good AIK",
+                                              .key = f->chain.aik_key,
+                                              .issuer = f->chain.intermediate,
+                                              .issuer_key = f->chain.intermediate_key};
+    if (certificate_issue(&f->revoked, &again, NULL) < 0)
+        errx(1, "issuing a certificate failed");
     f->platform_key = f->chain.aik_key;
     f->certificate = f->chain.aik;
     memcpy(f->rim, rim.bytes, sizeof(f->rim));
@@ -285,6 +297,10 @@ void forgery_write_trust(const struct forgery *f, const char *folder)
 {
     _buffer_ struct buffer root = {0};
     _buffer_ struct buffer intermediate = {0};
+    _buffer_ struct buffer list = {0};
+    const struct crl_request revocation = {.issuer = f->chain.intermediate,
+                                           .issuer_key = f->chain.intermediate_key,
+                                           .revoked = f->revoked};
     struct error err = {0};
     uint8_t hash[32];
     char path[4096], pin[66];
@@ -294,11 +310,13 @@ void forgery_write_trust(const struct forgery *f, const char *folder)
     mkdir(path, 0755);
     must(certificate_encode(f->chain.root, true, &root, &err), &err);
     must(certificate_encode(f->chain.intermediate, true, &intermediate, &err), &err);
+    must(crl_make(&revocation, true, &list), &err);
     must(certificate_sha256(f->chain.root, hash), &err);
     hex_encode(BYTES_OF(hash), pin);
     pin[64] = '\n';
     forgery_write(folder, "trust/certificates/root.crt", buffer_bytes(&root));
     forgery_write(folder, "trust/certificates/intermediate.crt", buffer_bytes(&intermediate));
+    forgery_write(folder, "trust/certificates/intermediate.crl", buffer_bytes(&list));
     forgery_write(folder, "trust/roots.sha256", BYTES(pin, 65));
 }
 
@@ -324,4 +342,5 @@ void forgery_end(struct forgery *f)
     chain_free(&f->other);
     X509_free(f->other_machines);
     EVP_PKEY_free(f->cvm_key);
+    X509_free(f->revoked);
 }

@@ -13,6 +13,7 @@ struct forgery {
     /* who signs */
     struct chain chain;
     struct chain other; /* a chain that nobody pinned */
+    X509 *revoked;      /* of the AIK, too; the list among the trust anchors names it */
     EVP_PKEY *cvm_key;
     EVP_PKEY *platform_key; /* signs the platform token */
     X509 *certificate;      /* that goes with the evidence */

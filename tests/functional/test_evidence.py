@@ -36,6 +36,7 @@ REFUSED_BY = {
     "e14-other-connection": "token.challenge",
     "e15-other-certificate": "token.platform.signature",
     "e16-other-command": "log.record",
+    "revoked-certificate": "token.platform.chain",
     "other-firmware": "rim",
     "changed-grub-cfg": "boot.grub.cfg",
     "changed-kernel": "boot.kernel",
@@ -123,6 +124,39 @@ class Appraise(unittest.TestCase):
         self.assertIn("added: init=/bin/sh", out)
         self.assertIn("encroot image measure", out)
         self.assertTrue(out.rstrip().splitlines()[-1].startswith("verdict: reject"))
+
+    def test_a_revoked_certificate_is_refused_as_such(self):
+        rim = self.forge("revoked-certificate")
+        status, result = self.findings(rim)
+        chain, = [f for f in result["findings"] if f["verdict"] == "reject"]
+        self.assertEqual((status, chain["check"]), (3, "token.platform.chain"))
+        serial = subprocess.run(
+            ["openssl", "crl", "-in", self.dir / "trust/certificates/intermediate.crl", "-noout",
+             "-text"], check=True, capture_output=True, text=True).stdout
+        serial = serial.split("Serial Number: ")[1].split()[0]
+        self.assertRegex(chain["found"], f'was revoked: "CN=Good AIK,.*", serial number {serial}, '
+                                         'by "CN=Good intermediate')
+        self.assertIn("ask the authority", chain["remedy"])
+        # By the list and nothing else.
+        (self.dir / "trust/certificates/intermediate.crl").unlink()
+        self.assertEqual(self.appraise(rim)[0], 0)
+
+    def test_lists_that_cannot_be_believed_stop_everything(self):
+        rim = self.forge("revoked-certificate")
+        path = self.dir / "trust/certificates/intermediate.crl"
+        good = path.read_bytes()
+        der = subprocess.run(["openssl", "crl", "-in", path, "-outform", "DER"], check=True,
+                             capture_output=True).stdout
+        for content, reason in ((der[:-1] + bytes([der[-1] ^ 1]), "did not sign it"),
+                                (der[:-1], "not a revocation list"), (b"", "0 bytes"),
+                                (good + good, "something follows the revocation list")):
+            path.write_bytes(content)
+            status, out, err = self.appraise(rim)
+            self.assertEqual((status, out), (4, ""))
+            self.assertIn(str(path), err)
+            self.assertIn(reason, err)
+        path.write_bytes(der)
+        self.assertEqual(self.appraise(rim)[0], 3)
 
     def test_several_rims_are_alternatives(self):
         rim = self.forge()
