@@ -9,11 +9,26 @@
 #include "measure/reference.h"
 #include "platform/platform.h"
 
+/* What explains event-log records that are no part of the boot path. */
+struct record_policy {
+    waiver_set waivers;
+    const struct digest *digests; /* of records that are as they should be */
+    size_t count;
+};
+
+/*
+ * What is accepted (RFC 9334, 8.5). A view: whoever made it owns what it points to (policy.h). The
+ * zero value accepts nothing.
+ */
 struct appraisal_policy {
-    const struct trust_anchors *anchors;
-    const struct digest *initial; /* accepted RIMs, any of them */
-    size_t initial_count;         /* none: rejects */
-    const struct reference_values *boot;
+    const uint8_t *volume;        /* 16 bytes: evidence for this volume only; NULL: for any */
+    const char *const *platforms; /* NULL-terminated names; NULL: every platform that is known */
+    struct platform_policy platform;
+    const struct digest *initial;        /* accepted RIMs, any of them */
+    size_t initial_count;                /* none: rejects */
+    const struct reference_values *boot; /* sets of reference values: one must fit as a whole */
+    size_t boot_count;                   /* none: rejects */
+    struct record_policy records;
 };
 
 /*

@@ -18,9 +18,8 @@ struct rule {
     uint32_t type;
     bool (*form)(const struct event *e);
     bool (*allowed)(struct boot_walk *w, const struct event *e); /* may be NULL */
-    void (*walk)(struct boot_walk *w, const struct event *e);    /* NULL: waived */
-    const char *check;                                           /* of the waiver's finding */
-    const char *reason;                                          /* name and why */
+    void (*walk)(struct boot_walk *w, const struct event *e);    /* NULL: waived by `waiver` */
+    enum waiver waiver;
 };
 
 static bool is_cmdline(const struct event *e)
@@ -83,41 +82,28 @@ static bool allow_mok(struct boot_walk *w, const struct event *e)
 }
 
 static const struct rule rules[] = {
-    {PCR(4), EV_EFI_BOOT_SERVICES_APPLICATION, NULL, NULL, boot_program, NULL, NULL},
-    {PCR(2) | PCR(3) | PCR(4), EV_EFI_BOOT_SERVICES_DRIVER, NULL, NULL, reject_driver, NULL, NULL},
-    {PCR(2) | PCR(3) | PCR(4), EV_EFI_RUNTIME_SERVICES_DRIVER, NULL, NULL, reject_driver, NULL,
-     NULL},
-    {PCR(8), EV_IPL, is_cmdline, NULL, boot_cmdline, NULL, NULL},
-    {PCR(8), EV_IPL, form_grub_command, allow_grub, NULL, "waived.grub-command",
-     "rule grub-command: the command's effect is measured again by other records"},
-    {PCR(8), EV_IPL, is_command_text, NULL, reject_command, NULL, NULL},
-    {PCR(14), EV_IPL, NULL, allow_mok, NULL, "waived.shim-mok",
-     "rule shim-mok: shim's list of keys; every program that a key could admit is appraised"},
-    {PCR(9), EV_IPL, is_path, NULL, boot_file, NULL, NULL},
-    {0xff, EV_SEPARATOR, form_separator, NULL, NULL, "waived.separator",
-     "rule separator: four zero bytes between firmware and what it starts"},
-    {PCR(7), EV_EFI_VARIABLE_DRIVER_CONFIG, form_variable, NULL, NULL, "waived.secure-boot",
-     "rule secure-boot: keys and state of Secure Boot; every program is appraised by digest"},
-    {PCR(7), EV_EFI_VARIABLE_AUTHORITY, form_variable, NULL, NULL, "waived.secure-boot-authority",
-     "rule secure-boot-authority: the key that vouched for a program; its digest is appraised"},
-    {PCR(1), EV_EFI_VARIABLE_BOOT, form_boot_variable, NULL, NULL, "waived.boot-variable",
-     "rule boot-variable: the order of boot; what is started is appraised"},
-    {PCR(1), EV_EFI_VARIABLE_BOOT2, form_boot_variable, NULL, NULL, "waived.boot-variable",
-     "rule boot-variable: the order of boot; what is started is appraised"},
-    {PCR(1), EV_EFI_HANDOFF_TABLES, NULL, NULL, NULL, "waived.platform-tables",
-     "rule platform-tables: ACPI and SMBIOS tables of the machine"},
-    {PCR(1), EV_EFI_HANDOFF_TABLES2, NULL, NULL, NULL, "waived.platform-tables",
-     "rule platform-tables: ACPI and SMBIOS tables of the machine"},
-    {PCR(1), EV_PLATFORM_CONFIG_FLAGS, NULL, NULL, NULL, "waived.platform-tables",
-     "rule platform-tables: ACPI and SMBIOS tables of the machine"},
-    {PCR(5), EV_EFI_GPT_EVENT, form_partitions, NULL, NULL, "waived.partition-table",
-     "rule partition-table: where partitions are; what is read from them is appraised"},
-    {PCR(4) | PCR(5), EV_EFI_ACTION, form_action, NULL, NULL, "waived.firmware-action",
-     "rule firmware-action: one of firmware's own texts"},
+    {PCR(4), EV_EFI_BOOT_SERVICES_APPLICATION, NULL, NULL, boot_program},
+    {PCR(2) | PCR(3) | PCR(4), EV_EFI_BOOT_SERVICES_DRIVER, NULL, NULL, reject_driver},
+    {PCR(2) | PCR(3) | PCR(4), EV_EFI_RUNTIME_SERVICES_DRIVER, NULL, NULL, reject_driver},
+    {PCR(8), EV_IPL, is_cmdline, NULL, boot_cmdline},
+    {PCR(8), EV_IPL, form_grub_command, allow_grub, NULL, WAIVER_GRUB_COMMAND},
+    {PCR(8), EV_IPL, is_command_text, NULL, reject_command},
+    {PCR(14), EV_IPL, NULL, allow_mok, NULL, WAIVER_SHIM_MOK},
+    {PCR(9), EV_IPL, is_path, NULL, boot_file},
+    {0xff, EV_SEPARATOR, form_separator, NULL, NULL, WAIVER_SEPARATOR},
+    {PCR(7), EV_EFI_VARIABLE_DRIVER_CONFIG, form_variable, NULL, NULL, WAIVER_SECURE_BOOT},
+    {PCR(7), EV_EFI_VARIABLE_AUTHORITY, form_variable, NULL, NULL, WAIVER_SECURE_BOOT_AUTHORITY},
+    {PCR(1), EV_EFI_VARIABLE_BOOT, form_boot_variable, NULL, NULL, WAIVER_BOOT_VARIABLE},
+    {PCR(1), EV_EFI_VARIABLE_BOOT2, form_boot_variable, NULL, NULL, WAIVER_BOOT_VARIABLE},
+    {PCR(1), EV_EFI_HANDOFF_TABLES, NULL, NULL, NULL, WAIVER_PLATFORM_TABLES},
+    {PCR(1), EV_EFI_HANDOFF_TABLES2, NULL, NULL, NULL, WAIVER_PLATFORM_TABLES},
+    {PCR(1), EV_PLATFORM_CONFIG_FLAGS, NULL, NULL, NULL, WAIVER_PLATFORM_TABLES},
+    {PCR(5), EV_EFI_GPT_EVENT, form_partitions, NULL, NULL, WAIVER_PARTITION_TABLE},
+    {PCR(4) | PCR(5), EV_EFI_ACTION, form_action, NULL, NULL, WAIVER_FIRMWARE_ACTION},
 };
 
-/* What one rule waived, for one finding in the end. */
-struct waived {
+/* What one rule explained, for one finding in the end. */
+struct explained {
     size_t count;
     struct buffer numbers; /* "1, 4-7", as far as it fits */
     size_t first, last;
@@ -126,7 +112,7 @@ struct waived {
 #define NUMBERS_MAX 512
 #define REJECTIONS_MAX 100 /* more tell nobody more */
 
-static void flush_range(struct waived *w)
+static void flush_range(struct explained *w)
 {
     if (w->last == 0 || w->numbers.size > NUMBERS_MAX)
         return;
@@ -136,7 +122,7 @@ static void flush_range(struct waived *w)
     w->last = 0;
 }
 
-static void waive(struct waived *w, size_t number)
+static void waive(struct explained *w, size_t number)
 {
     w->count++;
     if (w->last && w->last + 1 == number) {
@@ -147,40 +133,94 @@ static void waive(struct waived *w, size_t number)
     w->first = w->last = number;
 }
 
-static void report_waived(struct waived *w, const char *check, const char *reason,
-                          struct findings *f)
+/* "3 records: 1, 4-5" */
+static void describe(struct explained *w, char *ret, size_t size)
 {
     flush_range(w);
-    if (w->count > 0)
-        finding_addf(f, check, VERDICT_WAIVED, reason, "%zu record%s: %.*s%s", w->count,
-                     w->count == 1 ? "" : "s", (int)w->numbers.size,
-                     w->numbers.size ? (char *)w->numbers.data : "",
-                     w->numbers.size > NUMBERS_MAX ? ", ..." : "");
+    snprintf(ret, size, "%zu record%s: %.*s%s", w->count, w->count == 1 ? "" : "s",
+             (int)w->numbers.size, w->numbers.size ? (char *)w->numbers.data : "",
+             w->numbers.size > NUMBERS_MAX ? ", ..." : "");
     buffer_free(&w->numbers);
 }
 
-/* The rule that takes the record; NULL after it was rejected. */
-static const struct rule *apply(struct boot_walk *w, const struct event *e, uint32_t pcrs)
+/* The rule that fits the record; NULL if there is none. */
+static const struct rule *find_rule(struct boot_walk *w, const struct event *e, uint32_t pcrs)
 {
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
         const struct rule *r = &rules[i];
-        if (!(r->pcrs & pcrs) || r->type != e->type || (r->form && !r->form(e)))
-            continue;
-        if (r->allowed && !r->allowed(w, e))
-            continue;
-        if (r->walk)
-            r->walk(w, e);
-        return r;
+        if ((r->pcrs & pcrs) && r->type == e->type && (!r->form || r->form(e)) &&
+            (!r->allowed || r->allowed(w, e)))
+            return r;
     }
-    boot_unexplained(w, e, NULL);
     return NULL;
 }
 
-static void walk_records(struct boot_walk *w, const struct event_log *log,
-                         enum event_log_format format, const struct platform_claims *claims)
+/* What the records of one log that the boot path knows nothing of were explained by. */
+struct tally {
+    struct explained waived[WAIVER_COUNT];
+    struct explained listed; /* equal to a record of the policy */
+};
+
+static bool is_listed(const struct record_policy *policy, const struct event *e)
 {
-    struct waived waived[ARRAY_SIZE(rules)] = {0};
-    struct waived uncovered = {0};
+    for (size_t i = 0; i < policy->count; i++)
+        if (policy->digests[i].size > 0 && digest_equal(&policy->digests[i], &e->digest))
+            return true;
+    return false;
+}
+
+static void explain(struct boot_walk *w, const struct event *e, enum waiver waiver,
+                    const struct record_policy *policy, struct tally *t)
+{
+    char hex[DIGEST_HEX_SIZE], why[128];
+    if (is_listed(policy, e)) {
+        waive(&t->listed, w->number);
+        return;
+    }
+    if (waives(policy->waivers, waiver)) {
+        waive(&t->waived[waiver], w->number);
+        return;
+    }
+    snprintf(why, sizeof(why), "a record of the policy; it does not waive \"%s\"",
+             waiver_name(waiver));
+    boot_unexplained(w, e, why);
+    digest_hex(&e->digest, hex);
+    finding_remedy(w->f,
+                   "if it is as it should be: add \"%s\" to the policy's \"records\", or \"%s\" "
+                   "to \"waive\" (encroot-policy(5) says what that gives up)",
+                   hex, waiver_name(waiver));
+}
+
+static void walk_record(struct boot_walk *w, const struct event *e, uint32_t pcrs,
+                        const struct record_policy *policy, struct tally *t)
+{
+    const struct rule *r = find_rule(w, e, pcrs);
+    if (!r)
+        boot_unexplained(w, e, NULL);
+    else if (r->walk)
+        r->walk(w, e);
+    else
+        explain(w, e, r->waiver, policy, t);
+}
+
+static void report(struct findings *f, struct tally *t)
+{
+    char text[NUMBERS_MAX + 128];
+    describe(&t->listed, text, sizeof(text));
+    if (t->listed.count > 0)
+        finding_add(f, "log.listed", VERDICT_PASS, "records that the policy lists", text);
+    for (int i = 0; i < WAIVER_COUNT; i++) {
+        describe(&t->waived[i], text, sizeof(text));
+        if (t->waived[i].count > 0)
+            finding_waive(f, waiver_rules[i].check, (enum waiver)i, "%s", text);
+    }
+}
+
+static void walk_records(struct boot_walk *w, const struct event_log *log,
+                         enum event_log_format format, const struct platform_claims *claims,
+                         const struct record_policy *policy)
+{
+    struct tally t = {0};
     for (size_t i = 0; i < log->count; i++) {
         const struct event *e = &log->events[i];
         if (w->f->rejected > REJECTIONS_MAX) {
@@ -189,24 +229,17 @@ static void walk_records(struct boot_walk *w, const struct event_log *log,
             break;
         }
         w->number = i + 1;
-        if (record_register(e, format, claims) == 0) {
-            waive(&uncovered, w->number);
-            continue;
-        }
-        const struct rule *r = apply(w, e, record_pcrs(e, format, claims));
-        if (r && !r->walk)
-            waive(&waived[r - rules], w->number);
+        if (record_register(e, format, claims) == 0)
+            waive(&t.waived[WAIVER_NO_REGISTER], w->number);
+        else
+            walk_record(w, e, record_pcrs(e, format, claims), policy, &t);
     }
-    for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
-        report_waived(&waived[i], rules[i].check, rules[i].reason, w->f);
-    report_waived(&uncovered, "waived.no-register",
-                  "rule no-register: extended nothing that the token holds, so counts for nothing",
-                  w->f);
+    report(w->f, &t);
 }
 
 void appraise_boot(const struct event_log *log, enum event_log_format format,
                    const struct platform_claims *claims, const struct reference_values *boot,
-                   struct findings *f)
+                   const struct record_policy *policy, struct findings *f)
 {
     _boot_walk_ struct boot_walk w = {0};
     if (!boot || !claims->pcr_map) {
@@ -218,6 +251,6 @@ void appraise_boot(const struct event_log *log, enum event_log_format format,
         finding_add(f, "boot.reference", VERDICT_REJECT, "memory for the appraisal", "none");
         return;
     }
-    walk_records(&w, log, format, claims);
+    walk_records(&w, log, format, claims, policy);
     boot_walk_end(&w);
 }

@@ -20,10 +20,10 @@ void appraise_initial(const struct platform_claims *claims, const struct apprais
 bool appraise_log(struct event_log *ret, struct bytes log, enum event_log_format format,
                   const struct platform_claims *claims, struct findings *f);
 
-/* "boot.*", "waived.*", "log.record": every record is a reference value or waived by a rule, and
- * the whole boot path is there. `boot` NULL rejects. */
+/* "boot.*", "waived.*", "log.record": every record is a reference value, listed by the policy, or
+ * waived by a rule, and the whole boot path is there. `boot` NULL rejects. */
 void appraise_boot(const struct event_log *log, enum event_log_format format,
                    const struct platform_claims *claims, const struct reference_values *boot,
-                   struct findings *f);
+                   const struct record_policy *policy, struct findings *f);
 
 #endif

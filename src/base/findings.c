@@ -6,8 +6,8 @@
 /* Far more than any honest evidence has; a bound for hostile event logs. */
 #define FINDINGS_MAX 20000
 
-void finding_add(struct findings *f, const char *check, enum verdict v, const char *expected,
-                 const char *found)
+/* Room for one more; NULL marks the list as incomplete. */
+static struct finding *append(struct findings *f)
 {
     if ((f->count & (f->count - 1)) == 0) {
         size_t capacity = f->count ? f->count * 2 : 1;
@@ -15,17 +15,29 @@ void finding_add(struct findings *f, const char *check, enum verdict v, const ch
             f->count < FINDINGS_MAX ? reallocarray(f->list, capacity, sizeof(*list)) : NULL;
         if (!list) {
             f->incomplete = true;
-            return;
+            return NULL;
         }
         f->list = list;
     }
-    struct finding *n = &f->list[f->count++];
+    return &f->list[f->count++];
+}
+
+static bool rejects(const struct finding *n)
+{
+    return n->verdict != VERDICT_PASS && n->verdict != VERDICT_WAIVED;
+}
+
+void finding_add(struct findings *f, const char *check, enum verdict v, const char *expected,
+                 const char *found)
+{
+    struct finding *n = append(f);
+    if (!n)
+        return;
     *n = (struct finding){.check = check,
                           .verdict = v,
                           .expected = expected ? strdup(expected) : NULL,
                           .found = found ? strdup(found) : NULL};
-    if (v != VERDICT_PASS && v != VERDICT_WAIVED)
-        f->rejected++;
+    f->rejected += rejects(n);
 }
 
 void finding_addf(struct findings *f, const char *check, enum verdict v, const char *expected,
@@ -37,6 +49,20 @@ void finding_addf(struct findings *f, const char *check, enum verdict v, const c
     vsnprintf(found, sizeof(found), fmt, ap);
     va_end(ap);
     finding_add(f, check, v, expected, found);
+}
+
+void finding_waive(struct findings *f, const char *check, enum waiver w, const char *fmt, ...)
+{
+    char by[256], found[4096];
+    va_list ap;
+    snprintf(by, sizeof(by), "rule %s: %s", waiver_name(w), waiver_rules[w].reason);
+    va_start(ap, fmt);
+    vsnprintf(found, sizeof(found), fmt, ap);
+    va_end(ap);
+    size_t before = f->count;
+    finding_add(f, check, VERDICT_WAIVED, by, found);
+    if (f->count > before)
+        f->list[before].waiver = w;
 }
 
 void finding_remedy(struct findings *f, const char *fmt, ...)
@@ -51,6 +77,20 @@ void finding_remedy(struct findings *f, const char *fmt, ...)
     struct finding *last = &f->list[f->count - 1];
     free(last->remedy);
     last->remedy = strdup(text);
+}
+
+void findings_move(struct findings *to, struct findings *from)
+{
+    to->incomplete |= from->incomplete;
+    for (size_t i = 0; i < from->count; i++) {
+        struct finding *n = append(to);
+        if (!n)
+            break;
+        *n = from->list[i];
+        from->list[i] = (struct finding){0};
+        to->rejected += rejects(n);
+    }
+    findings_free(from);
 }
 
 bool findings_pass(const struct findings *f)

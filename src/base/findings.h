@@ -7,19 +7,21 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/waivers.h"
 
 enum verdict {
     VERDICT_REJECT = 0,
     VERDICT_PASS,   /* equals a reference value, or a signature that verifies */
-    VERDICT_WAIVED, /* explained by a rule with a name; `expected` says which */
+    VERDICT_WAIVED, /* explained by a rule with a name, which the finding holds */
 };
 
 struct finding {
     const char *check; /* static, dotted: "token.cvm.signature", "boot.kernel", ... */
     enum verdict verdict;
-    char *expected; /* owned; may be NULL */
-    char *found;    /* owned; may be NULL */
-    char *remedy;   /* owned; what to do if the change was intended; may be NULL */
+    char *expected;     /* owned; may be NULL */
+    char *found;        /* owned; may be NULL */
+    enum waiver waiver; /* VERDICT_WAIVED only */
+    char *remedy;       /* owned; what to do if the change was intended; may be NULL */
 };
 
 struct findings {
@@ -38,8 +40,14 @@ void finding_add(struct findings *f, const char *check, enum verdict v, const ch
 /* The same with `found` formatted. */
 void finding_addf(struct findings *f, const char *check, enum verdict v, const char *expected,
                   const char *fmt, ...) _printf_(5, 6);
+/* Append one with VERDICT_WAIVED, by the rule `w`: name and reason become what was expected. */
+void finding_waive(struct findings *f, const char *check, enum waiver w, const char *fmt, ...)
+    _printf_(4, 5);
 /* Put a remedy on the last finding. */
 void finding_remedy(struct findings *f, const char *fmt, ...) _printf_(2, 3);
+
+/* Move all of `from` to the end of `to`; `from` is empty then. */
+void findings_move(struct findings *to, struct findings *from);
 
 /* True only with at least one finding, none rejected and none lost. */
 bool findings_pass(const struct findings *f);

@@ -1,33 +1,13 @@
 /* `encroot evidence appraise FILE`: what `encroot unlock` decided, or would decide, offline. */
-#include "base/io.h"
 #include "cli/command.h"
+#include "cli/evidence_file.h"
 #include "cli/findings_print.h"
 #include "cli/policy_load.h"
 
 struct arguments {
-    struct option_list rims;
-    const char *hash_json;
-    const char *folder;
+    struct policy_options policy;
     bool json;
 };
-
-static int load_evidence(struct evidence *ret, const char *path, struct error *err)
-{
-    _buffer_ struct buffer text = {0};
-    int r = read_file(path, EVIDENCE_JSON_MAX, &text, err);
-    if (r == 0)
-        r = evidence_parse(ret, buffer_bytes(&text), path, err);
-    if (r == 0 && !ret->has_challenge) {
-        evidence_free(ret);
-        return error_hint(err,
-                          error_set(err, EINVAL,
-                                    "%s: holds no challenge, so nothing shows that it "
-                                    "is fresh",
-                                    path),
-                          "files that `encroot unlock --save-evidence` writes hold one");
-    }
-    return r;
-}
 
 static void print_result(const struct findings *f, bool json)
 {
@@ -42,17 +22,17 @@ static void print_result(const struct findings *f, bool json)
 
 static int run(const char *file, const struct arguments *a, struct error *err, bool *pass)
 {
-    _loaded_policy_ struct loaded_policy policy = {0};
+    _policy_ struct policy *policy = NULL;
     _evidence_ struct evidence evidence = {0};
     _findings_ struct findings findings = {0};
-    int r = policy_load(&policy, &a->rims, a->hash_json, a->folder, err);
+    int r = policy_load(&policy, &a->policy, err);
     if (r == 0)
-        r = load_evidence(&evidence, file, err);
+        r = evidence_file_load(&evidence, file, err);
     if (r < 0)
         return r;
     /* When it breaks off, a finding says why, and rejects. */
     struct error ignored = {0};
-    r = appraise(&evidence, evidence.challenge, &policy.policy, &findings, &ignored);
+    r = appraise(&evidence, evidence.challenge, &policy->appraisal, &findings, &ignored);
     print_result(&findings, a->json);
     *pass = r == 0 && findings_pass(&findings);
     return 0;
@@ -60,20 +40,18 @@ static int run(const char *file, const struct arguments *a, struct error *err, b
 
 int cmd_evidence_appraise(int argc, char **argv)
 {
-    struct arguments a = {.folder = "."};
+    struct arguments a = {.policy = {.folder = "."}};
     const struct option_spec options[] = {
-        {'m', "rim", OPTION_LIST, "RIM",
-         "accepted initial measurement, hexadecimal (may be repeated)", &a.rims, 0, 0},
-        {'f', "reference", OPTION_STRING, "FILE", "reference values of the image (hash.json)",
-         &a.hash_json, 0, 0},
+        POLICY_OPTION_SPECS(a.policy),
         {'d', "dir", OPTION_STRING, "DIR",
          "folder that `encroot init` made, with the trust anchors\n(default: the current one)",
-         &a.folder, 0, 0},
+         &a.policy.folder, 0, 0},
         {0, "json", OPTION_FLAG, NULL, "print the findings as JSON", &a.json, 0, 0},
         {0},
     };
     const struct usage u = {
-        .synopsis = "encroot evidence appraise FILE -m RIM -f hash.json [-d DIR] [--json]",
+        .synopsis = "encroot evidence appraise FILE {--policy FILE | -m RIM -f hash.json [-d DIR]} "
+                    "[--json]",
         .about =
             "Appraise saved evidence, as `encroot unlock` does before it releases a key: each\n"
             "check is printed with what was expected, what was found and, for a refusal, what\n"
@@ -89,8 +67,9 @@ int cmd_evidence_appraise(int argc, char **argv)
         return code;
     if (argc - first != 1)
         return usage_error(&u, "expected one file of evidence, found %d", argc - first);
-    if (a.rims.count == 0 || !a.hash_json)
-        return usage_error(&u, "-m RIM and -f hash.json are needed: without them nothing passes");
+    const char *problem = policy_options_problem(&a.policy);
+    if (problem)
+        return usage_error(&u, "%s", problem);
     struct error err = {0};
     bool pass = false;
     int r = run(argv[first], &a, &err, &pass);

@@ -1,24 +1,29 @@
 #include "cli/policy_load.h"
-#include "base/hex.h"
 #include "base/io.h"
 #include "cli/paths.h"
 
-#include <string.h>
+#include <time.h>
 
 #define HASH_JSON_MAX ((size_t)4 << 20)
 
-static int parse_rim(struct digest *ret, const char *text, struct error *err)
+const char *policy_options_problem(const struct policy_options *o)
 {
-    static const enum hash_alg algs[] = {HASH_SHA256, HASH_SHA384, HASH_SHA512};
-    for (size_t i = 0; i < ARRAY_SIZE(algs); i++) {
-        struct digest d = {.alg = algs[i], .size = hash_size(algs[i])};
-        if (hex_decode(text, d.bytes, d.size) < 0)
-            continue;
-        *ret = d;
-        return 0;
-    }
-    return error_set(err, EINVAL,
-                     "RIM: expected 64, 96 or 128 hexadecimal digits, found \"%.140s\"", text);
+    if (o->file && (o->rims.count > 0 || o->hash_json))
+        return "--policy takes the place of -m and -f: the policy says both";
+    if (!o->file && (o->rims.count == 0 || !o->hash_json))
+        return "either --policy FILE, or -m RIM and -f hash.json are needed: without them nothing "
+               "passes";
+    return NULL;
+}
+
+static int parse_rims(struct digest *ret, const struct option_list *rims, struct error *err)
+{
+    for (size_t i = 0; i < rims->count; i++)
+        if (policy_digest(&ret[i], rims->items[i]) < 0)
+            return error_set(err, EINVAL,
+                             "RIM: expected 64, 96 or 128 hexadecimal digits, found \"%.140s\"",
+                             rims->items[i]);
+    return 0;
 }
 
 static int load_reference(struct reference_values *ret, const char *path, struct error *err)
@@ -28,7 +33,7 @@ static int load_reference(struct reference_values *ret, const char *path, struct
     return r < 0 ? r : reference_values_parse(ret, buffer_bytes(&text), path, err);
 }
 
-static int load_anchors(struct trust_anchors **ret, const char *folder, struct error *err)
+int policy_load_anchors(struct trust_anchors **ret, const char *folder, struct error *err)
 {
     _cleanup_(paths_free) struct paths p = {0};
     int r = paths_of(&p, folder, err);
@@ -39,31 +44,21 @@ static int load_anchors(struct trust_anchors **ret, const char *folder, struct e
     return r;
 }
 
-int policy_load(struct loaded_policy *ret, const struct option_list *rims, const char *hash_json,
-                const char *folder, struct error *err)
+int policy_load(struct policy **ret, const struct policy_options *o, struct error *err)
 {
-    *ret = (struct loaded_policy){0};
-    int r = rims->count > 0 ? 0 : error_set(err, EINVAL, "no RIM was given");
-    for (size_t i = 0; r == 0 && i < rims->count; i++)
-        r = parse_rim(&ret->initial[i], rims->items[i], err);
-    if (r == 0)
-        r = load_reference(&ret->boot, hash_json, err);
-    if (r == 0)
-        r = load_anchors(&ret->anchors, folder, err);
-    if (r < 0) {
-        policy_unload(ret);
-        return r;
+    struct digest rims[OPTION_LIST_MAX];
+    _reference_values_ struct reference_values boot = {0};
+    _trust_anchors_ struct trust_anchors *anchors = NULL;
+    if (o->file) {
+        int n = policy_load_file(ret, o->file, err);
+        if (n == 0)
+            (*ret)->appraisal.platform.chain.now = time(NULL);
+        return n;
     }
-    ret->policy = (struct appraisal_policy){.anchors = ret->anchors,
-                                            .initial = ret->initial,
-                                            .initial_count = rims->count,
-                                            .boot = &ret->boot};
-    return 0;
-}
-
-void policy_unload(struct loaded_policy *p)
-{
-    reference_values_free(&p->boot);
-    trust_anchors_free(p->anchors);
-    *p = (struct loaded_policy){0};
+    int r = parse_rims(rims, &o->rims, err);
+    if (r == 0)
+        r = load_reference(&boot, o->hash_json, err);
+    if (r == 0)
+        r = policy_load_anchors(&anchors, o->folder, err);
+    return r < 0 ? r : policy_of_values(ret, rims, o->rims.count, &boot, TAKE_PTR(anchors), err);
 }

@@ -1,25 +1,45 @@
-/* The appraisal policy that -m, -f and -d describe, with everything that it points to. */
+/* The appraisal policy that a command line describes: --policy, or -m, -f and -d. */
 #ifndef ENCROOT_CLI_POLICY_LOAD_H
 #define ENCROOT_CLI_POLICY_LOAD_H
 
-#include "appraise/appraise.h"
+#include "appraise/policy.h"
 #include "cli/options.h"
-#include "crypto/x509.h"
 
-struct loaded_policy {
-    struct digest initial[OPTION_LIST_MAX];
-    struct reference_values boot;
-    struct trust_anchors *anchors;
-    struct appraisal_policy policy; /* points into this struct: do not copy it */
+struct policy_options {
+    const char *file;        /* --policy */
+    struct option_list rims; /* -m: hexadecimal in either case, 32, 48 or 64 bytes each */
+    const char *hash_json;   /* -f: file of reference values */
+    const char *folder;      /* -d: as `encroot init` makes it, of which trust/ is read */
 };
 
-/*
- * `rims`: hexadecimal in either case, 32, 48 or 64 bytes each, at least one. `hash_json`: file of
- * reference values. `folder`: as `encroot init` makes it, of which trust/ is read.
- */
-int policy_load(struct loaded_policy *ret, const struct option_list *rims, const char *hash_json,
-                const char *folder, struct error *err) _must_use_;
-void policy_unload(struct loaded_policy *p);
-#define _loaded_policy_ _cleanup_(policy_unload)
+/* Lines of an option table, for a command that appraises. */
+#define POLICY_OPTION_SPECS(o)                                                                     \
+    {0,                                                                                            \
+     "policy",                                                                                     \
+     OPTION_STRING,                                                                                \
+     "FILE",                                                                                       \
+     "appraisal policy (encroot-policy(5)), in the place of -m and -f",                            \
+     &(o).file,                                                                                    \
+     0,                                                                                            \
+     0},                                                                                           \
+        {'m',                                                                                      \
+         "rim",                                                                                    \
+         OPTION_LIST,                                                                              \
+         "RIM",                                                                                    \
+         "accepted initial measurement, hexadecimal (may be repeated)",                            \
+         &(o).rims,                                                                                \
+         0,                                                                                        \
+         0},                                                                                       \
+    {                                                                                              \
+        'f', "hash-file", OPTION_STRING, "FILE", "reference values of the image (hash.json)",      \
+            &(o).hash_json, 0, 0                                                                   \
+    }
+
+/* NULL if the options say enough and not too much, else what is wrong with them. */
+const char *policy_options_problem(const struct policy_options *o);
+int policy_load(struct policy **ret, const struct policy_options *o, struct error *err) _must_use_;
+/* The trust anchors of a folder that `encroot init` made. */
+int policy_load_anchors(struct trust_anchors **ret, const char *folder,
+                        struct error *err) _must_use_;
 
 #endif

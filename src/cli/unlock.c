@@ -29,10 +29,8 @@ struct unlock {
     /* options */
     const char *ip;
     uint64_t port;
-    struct option_list rims;
-    const char *hash_json;
+    struct policy_options options;
     const char *key;
-    const char *folder;
     const char *volume;
     const char *save_evidence;
     uint64_t wait;
@@ -40,7 +38,7 @@ struct unlock {
     char peer[320];
     /* what they lead to */
     struct paths paths;
-    struct loaded_policy policy;
+    struct policy *policy;
     struct tls_identity *identity;
     uint8_t volume_uuid[16];
     /* what happened */
@@ -107,7 +105,7 @@ static int attempt(struct unlock *u, uint64_t give_up, struct connection_result 
                    struct error *err)
 {
     struct release_context context = {
-        .policy = &u->policy.policy,
+        .policy = &u->policy->appraisal,
         .volume = u->volume ? u->volume_uuid : NULL,
         .secret = give_secret,
         .record = record,
@@ -193,7 +191,7 @@ static int finish(const struct unlock *u, const struct connection_result *result
     int code = conclude(result, r);
     if (r == -EKEYREJECTED)
         error_hint(err, r, "its image was encrypted for the broker.crt of another folder than %s",
-                   u->folder);
+                   u->options.folder);
     else if (r == -ENODATA && result->handshake)
         error_hint(err, r, "it could not make evidence: its console says why");
     else if (r < 0 && !result->handshake)
@@ -210,9 +208,9 @@ static int finish(const struct unlock *u, const struct connection_result *result
 static int prepare(struct unlock *u, struct error *err)
 {
     _secret_ struct secret *probe = NULL;
-    int r = paths_of(&u->paths, u->folder, err);
+    int r = paths_of(&u->paths, u->options.folder, err);
     if (r == 0)
-        r = policy_load(&u->policy, &u->rims, u->hash_json, u->folder, err);
+        r = policy_load(&u->policy, &u->options, err);
     if (r == 0)
         r = tls_identity_load(&u->identity, u->paths.broker_key, u->paths.broker_cert, err);
     if (r == 0 && !u->key)
@@ -225,26 +223,24 @@ static int prepare(struct unlock *u, struct error *err)
 static void unlock_free(struct unlock *u)
 {
     paths_free(&u->paths);
-    policy_unload(&u->policy);
+    policy_free(u->policy);
     tls_identity_free(u->identity);
     json_decref(u->findings);
 }
 
 int cmd_unlock(int argc, char **argv)
 {
-    _cleanup_(unlock_free) struct unlock u = {.port = AGENT_LISTEN_PORT, .folder = ".", .wait = 60};
+    _cleanup_(unlock_free) struct unlock u = {
+        .port = AGENT_LISTEN_PORT, .options = {.folder = "."}, .wait = 60};
     const struct option_spec options[] = {
         {'i', "ip", OPTION_STRING, "ADDRESS", "the guest: IPv4, IPv6 or name, as its console says",
          &u.ip, 0, 0},
         {'p', "port", OPTION_UINT, "PORT", "its port (default 7220)", &u.port, 1, 65535},
-        {'m', "rim", OPTION_LIST, "HEX", "accepted initial measurement (may be repeated)", &u.rims,
-         0, 0},
-        {'f', "hash-file", OPTION_STRING, "FILE", "reference values of the image (hash.json)",
-         &u.hash_json, 0, 0},
+        POLICY_OPTION_SPECS(u.options),
         {'k', "key-file", OPTION_STRING, "FILE", "the volume secret (default DIR/rootfs_key.bin)",
          &u.key, 0, 0},
         {'d', "dir", OPTION_STRING, "DIR", "the folder that `encroot init` made (default .)",
-         &u.folder, 0, 0},
+         &u.options.folder, 0, 0},
         {0, "volume", OPTION_STRING, "UUID", "release for this volume only", &u.volume, 0, 0},
         {0, "save-evidence", OPTION_STRING, "FILE",
          "keep what the guest sent, for `encroot evidence`", &u.save_evidence, 0, 0},
@@ -256,7 +252,8 @@ int cmd_unlock(int argc, char **argv)
         {0},
     };
     const struct usage usage = {
-        .synopsis = "encroot unlock -i ADDRESS [-p PORT] -m RIM -f hash.json [-k KEY] [-d DIR]",
+        .synopsis = "encroot unlock -i ADDRESS [-p PORT] {--policy FILE | -m RIM -f hash.json} [-k "
+                    "KEY] [-d DIR]",
         .about =
             "Attest a guest that waits for its key, and release the key if every check passes.\n"
             "The guest must hold this broker's key (DIR/broker.crt) in its image; its evidence is\n"
@@ -269,11 +266,11 @@ int cmd_unlock(int argc, char **argv)
     int code = options_parse(&usage, argc, argv, NULL);
     if (code != OPTIONS_DONE)
         return code;
-    if (!u.ip || u.rims.count == 0 || !u.hash_json)
-        return usage_error(&usage, "%s is required",
-                           !u.ip           ? "-i ADDRESS"
-                           : !u.rims.count ? "-m RIM"
-                                           : "-f hash.json");
+    if (!u.ip)
+        return usage_error(&usage, "-i ADDRESS is required");
+    const char *problem = policy_options_problem(&u.options);
+    if (problem)
+        return usage_error(&usage, "%s", problem);
     if (u.volume && uuid_parse(u.volume, u.volume_uuid) < 0)
         return usage_error(&usage, "--volume: \"%s\" is not a UUID", u.volume);
     snprintf(u.peer, sizeof(u.peer), strchr(u.ip, ':') ? "[%s]:%u" : "%s:%u", u.ip,

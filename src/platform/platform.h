@@ -7,7 +7,9 @@
 #define ENCROOT_PLATFORM_PLATFORM_H
 
 #include "base/findings.h"
+#include "base/waivers.h"
 #include "crypto/digest.h"
+#include "crypto/x509.h"
 #include "protocol/evidence.h"
 
 /* ---- agent side ---- */
@@ -35,17 +37,46 @@ struct platform_claims {
     uint8_t challenge[CHALLENGE_SIZE];
 };
 
-struct trust_anchors; /* crypto/x509.h: pinned roots, intermediates, revocation lists */
+/* Accepted values of a claim, as the token has them; empty: none is known. */
+struct value_set {
+    const struct bytes *list;
+    size_t count;
+};
+
+/* A software component of the platform; one of the policy's must fit each that is claimed, and each
+ * of the policy's must be claimed. */
+struct component_policy {
+    struct bytes type;
+    struct value_set measurements; /* empty: any, if `version_min` is given */
+    struct value_set signers;      /* empty: any */
+    struct bytes version_min;      /* "1.2.3", compared number by number; size 0: any */
+};
+
+/* What the operator expects of the platform: crypto-level trust and reference values for what the
+ * platform says of itself. The zero value trusts nothing and knows nothing. */
+struct platform_policy {
+    const struct trust_anchors *anchors; /* pinned roots, intermediates, revocation lists */
+    struct chain_rules chain;            /* `now` is the caller's to set, before each appraisal */
+    struct value_set subjects; /* of the attestation key's certificate (RFC 2253); empty: any */
+    struct value_set keys;     /* SHA-256 of its SubjectPublicKeyInfo; empty: any */
+    bool token_optional;       /* a certified key may sign for itself, without a platform token */
+    struct value_set profiles, implementations, instances, configurations;
+    struct value_set lifecycles; /* one byte each: the high byte of the states; empty: secured */
+    const struct component_policy *components;
+    size_t component_count;
+    waiver_set waivers;
+};
 
 struct platform_verifier {
     const char *name;
     /*
-     * Verify everything that signatures vouch for (token, chain, bindings, challenge) and fill
-     * `claims`. Each check is a finding. Returns 0 when claims were filled (which is no verdict:
-     * the findings are), negative errno when the evidence cannot be read at all.
+     * Verify everything that signatures vouch for (token, chain, bindings, challenge) against
+     * `policy`, and fill `claims`. Each check is a finding. Returns 0 when claims were filled
+     * (which is no verdict: the findings are), negative errno when the evidence cannot be read at
+     * all.
      */
     int (*verify)(const struct evidence *e, const uint8_t challenge[CHALLENGE_SIZE],
-                  const struct trust_anchors *anchors, struct findings *f,
+                  const struct platform_policy *policy, struct findings *f,
                   struct platform_claims *claims, struct error *err);
 };
 extern const struct platform_verifier *const platform_verifiers[];           /* NULL-terminated */

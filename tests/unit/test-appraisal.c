@@ -56,10 +56,12 @@ static void whole_init(struct whole *w, const struct boot *happened)
     memcpy(w->challenge, w->forge.challenge, CHALLENGE_SIZE);
     w->rim = claims.initial;
     w->policy = (struct appraisal_policy){
-        .anchors = anchors,
+        .platform = {.anchors = anchors, .token_optional = true, .waivers = WAIVERS_ALL},
         .initial = &w->rim,
         .initial_count = 1,
         .boot = &w->reference.values,
+        .boot_count = 1,
+        .records = {.waivers = WAIVERS_ALL},
     };
 }
 
@@ -73,7 +75,7 @@ static void unknown_platform(struct whole *w)
 }
 static void no_anchors(struct whole *w)
 {
-    w->policy.anchors = NULL;
+    w->policy.platform.anchors = NULL;
 }
 static void no_rim(struct whole *w)
 {
@@ -85,7 +87,7 @@ static void another_rim(struct whole *w)
 }
 static void no_reference_values(struct whole *w)
 {
-    w->policy.boot = NULL;
+    w->policy.boot_count = 0;
 }
 static void another_connection(struct whole *w)
 {

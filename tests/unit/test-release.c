@@ -62,10 +62,13 @@ static int set_up(void **state)
     make_reference(&b->reference);
     b->anchors = chain_anchors(&b->forgery.chain);
     b->rim = digest_of("rim");
-    b->policy = (struct appraisal_policy){.anchors = b->anchors,
-                                          .initial = &b->rim,
-                                          .initial_count = 1,
-                                          .boot = &b->reference.values};
+    b->policy = (struct appraisal_policy){
+        .platform = {.anchors = b->anchors, .token_optional = true, .waivers = WAIVERS_ALL},
+        .initial = &b->rim,
+        .initial_count = 1,
+        .boot = &b->reference.values,
+        .boot_count = 1,
+        .records = {.waivers = WAIVERS_ALL}};
     b->context = (struct release_context){
         .policy = &b->policy, .secret = give_secret, .record = record, .arg = b};
     b->secret_size = VOLUME_SECRET_SIZE;

@@ -93,6 +93,19 @@ void cca_check_cvm_signature(struct cca_verification *v, const char *name)
                 r == 0 ? cose_alg_name(v->token->cvm_sign1.alg) : e.text);
 }
 
+bool value_is_in(const struct value_set *set, struct bytes value)
+{
+    for (size_t i = 0; i < set->count; i++)
+        if (bytes_equal(set->list[i], value))
+            return true;
+    return false;
+}
+
+static bool waived(const struct cca_verification *v, enum waiver w)
+{
+    return v->policy && waives(v->policy->waivers, w);
+}
+
 void cca_check_personalization(struct cca_verification *v, const char *name)
 {
     struct bytes rpv = v->token->cvm.personalization;
@@ -100,22 +113,32 @@ void cca_check_personalization(struct cca_verification *v, const char *name)
     hex_encode(rpv, hex);
     if (bytes_are_zero(rpv.data, rpv.size))
         finding_add(v->f, name, VERDICT_PASS, "none", "none");
+    else if (waived(v, WAIVER_PERSONALIZATION))
+        finding_waive(v->f, name, WAIVER_PERSONALIZATION, "%s", hex);
     else
-        finding_add(v->f, name, VERDICT_WAIVED,
-                    "waived: the host chooses it, and nothing is granted by it", hex);
+        finding_add(v->f, name, VERDICT_REJECT, "none", hex);
+}
+
+static void judge_unknown(struct cca_verification *v, const char *name, const char *claim)
+{
+    if (waived(v, WAIVER_UNKNOWN_CLAIMS))
+        finding_waive(v->f, name, WAIVER_UNKNOWN_CLAIMS, "%s", claim);
+    else
+        finding_add(v->f, name, VERDICT_REJECT, "claims that are known", claim);
 }
 
 static void add_unknown(struct cca_verification *v, const char *name, const struct cca_unknowns *u)
 {
-    char text[PRINTABLE_SIZE];
-    for (size_t i = 0; i < u->count; i++)
+    char text[PRINTABLE_SIZE], claim[PRINTABLE_SIZE + 64];
+    for (size_t i = 0; i < u->count; i++) {
         if (u->list[i].text_label.data)
-            finding_addf(v->f, name, VERDICT_WAIVED, "waived: nothing is granted by it",
-                         "\"%s\", %zu bytes", printable(u->list[i].text_label, text),
-                         u->list[i].value.size);
+            snprintf(claim, sizeof(claim), "\"%s\", %zu bytes",
+                     printable(u->list[i].text_label, text), u->list[i].value.size);
         else
-            finding_addf(v->f, name, VERDICT_WAIVED, "waived: nothing is granted by it",
-                         "%lld, %zu bytes", (long long)u->list[i].label, u->list[i].value.size);
+            snprintf(claim, sizeof(claim), "%lld, %zu bytes", (long long)u->list[i].label,
+                     u->list[i].value.size);
+        judge_unknown(v, name, claim);
+    }
 }
 
 void cca_check_unknown(struct cca_verification *v, const char *name)

@@ -38,10 +38,10 @@ struct cca_verification {
     const struct cca_dialect *dialect;
     const struct cca_token *token;
     struct findings *f;
-    const uint8_t *challenge; /* expected, CHALLENGE_SIZE; for cca_check_challenge */
-    /* Who vouches for the platform: a certificate with a chain to the anchors, of which
+    const uint8_t *challenge;             /* expected, CHALLENGE_SIZE; for cca_check_challenge */
+    const struct platform_policy *policy; /* for the checks of chain and claims */
+    /* Who vouches for the platform: a certificate with a chain to the policy's anchors, of which
      * cca_check_certificate takes the key, or a key that is given. */
-    const struct trust_anchors *anchors;
     struct bytes certificate_file;
     X509 *certificate;      /* owned; NULL: none that can be read */
     EVP_PKEY *platform_key; /* borrowed; NULL: none that can be used */
@@ -65,24 +65,29 @@ void cca_check_unknown(struct cca_verification *v, const char *name);
 /* ---- who vouches for the platform ---- */
 void cca_check_certificate(struct cca_verification *v, const char *name);
 void cca_check_chain(struct cca_verification *v, const char *name);
+void cca_check_pins(struct cca_verification *v, const char *name);
+void cca_check_token_optional(struct cca_verification *v, const char *name);
 void cca_check_given_key(struct cca_verification *v, const char *name);
 
 /* ---- the platform part; or, without it, whose the CVM's key is ---- */
 void cca_check_platform_signature(struct cca_verification *v, const char *name);
 void cca_check_binding(struct cca_verification *v, const char *name);
+void cca_check_key_is_platforms(struct cca_verification *v, const char *name);
+
+/* ---- what the platform says of itself, against the policy ---- */
 void cca_check_lifecycle(struct cca_verification *v, const char *name);
 void cca_check_profile(struct cca_verification *v, const char *name);
 void cca_check_implementation(struct cca_verification *v, const char *name);
 void cca_check_instance(struct cca_verification *v, const char *name);
 void cca_check_configuration(struct cca_verification *v, const char *name);
 void cca_check_components(struct cca_verification *v, const char *name);
-void cca_check_key_is_platforms(struct cca_verification *v, const char *name);
 
 /* At most 80 characters of hostile text, fit for a terminal. */
 #define PRINTABLE_SIZE 81
 const char *printable(struct bytes text, char ret[PRINTABLE_SIZE]);
 /* The algorithm that a text claim names, HASH_NONE if it names none that resists collisions. */
 enum hash_alg cca_hash(struct bytes claim);
+bool value_is_in(const struct value_set *set, struct bytes value);
 bool cca_is_key(const EVP_PKEY *key, const struct cca_key_kinds *kinds,
                 char ret_kind[PUBLIC_KEY_GROUP_MAX]);
 

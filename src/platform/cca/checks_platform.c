@@ -8,10 +8,6 @@
 
 #include <string.h>
 
-/* CCA platform lifecycle states (RMM specification, A7.2.3.2.3): secured is 0x3000 to 0x30ff. */
-#define LIFECYCLE_SECURED_FIRST 0x3000
-#define LIFECYCLE_SECURED_LAST 0x30ff
-
 void cca_check_platform_signature(struct cca_verification *v, const char *name)
 {
     static const char expected[] = "a signature by the platform's key";
@@ -44,60 +40,6 @@ void cca_check_binding(struct cca_verification *v, const char *name)
     finding_add(v->f, name, pass ? VERDICT_PASS : VERDICT_REJECT, expected, found);
     if (!pass)
         finding_remedy(v->f, "the platform vouches for another CVM's key than this one");
-}
-
-/* E11: a platform that can be debugged attests to nothing. */
-void cca_check_lifecycle(struct cca_verification *v, const char *name)
-{
-    uint64_t l = v->token->platform.lifecycle;
-    bool pass = v->token->platform.has_lifecycle && l >= LIFECYCLE_SECURED_FIRST &&
-                l <= LIFECYCLE_SECURED_LAST;
-    finding_addf(v->f, name, pass ? VERDICT_PASS : VERDICT_REJECT, "secured (0x3000 to 0x30ff)",
-                 "0x%04llx", (unsigned long long)l);
-}
-
-/* Which machine and which firmware: signed and shown. */
-static void show(struct cca_verification *v, const char *name, struct bytes value)
-{
-    char hex[2 * 64 + 1];
-    hex_encode(BYTES(value.data, value.size < 64 ? value.size : 64), hex);
-    finding_addf(v->f, name, VERDICT_WAIVED, "waived: any of the pinned vendor's machines", "%s%s",
-                 hex, value.size > 64 ? "…" : "");
-}
-
-void cca_check_profile(struct cca_verification *v, const char *name)
-{
-    char text[PRINTABLE_SIZE];
-    finding_add(v->f, name, VERDICT_WAIVED, "waived: the claims have the form that is expected",
-                printable(v->token->platform.profile, text));
-}
-
-void cca_check_implementation(struct cca_verification *v, const char *name)
-{
-    show(v, name, v->token->platform.implementation_id);
-}
-
-void cca_check_instance(struct cca_verification *v, const char *name)
-{
-    show(v, name, v->token->platform.instance_id);
-}
-
-void cca_check_configuration(struct cca_verification *v, const char *name)
-{
-    show(v, name, v->token->platform.configuration);
-}
-
-void cca_check_components(struct cca_verification *v, const char *name)
-{
-    const struct cca_platform *p = &v->token->platform;
-    for (size_t i = 0; i < p->component_count; i++) {
-        char type[PRINTABLE_SIZE], version[PRINTABLE_SIZE], hex[DIGEST_HEX_SIZE];
-        hex_encode(p->components[i].measurement, hex);
-        finding_addf(v->f, name, VERDICT_WAIVED,
-                     "waived: whatever firmware the platform's vendor signed", "%s %s %s",
-                     printable(p->components[i].type, type),
-                     printable(p->components[i].version, version), hex);
-    }
 }
 
 /*

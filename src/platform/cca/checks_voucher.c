@@ -1,5 +1,6 @@
 /* Who vouches for the platform: a certificate that comes with the token, or a key that is given. */
 #include "platform/cca/checks.h"
+#include "base/hex.h"
 
 void cca_check_certificate(struct cca_verification *v, const char *name)
 {
@@ -34,7 +35,7 @@ void cca_check_chain(struct cca_verification *v, const char *name)
         finding_add(v->f, name, VERDICT_REJECT, expected, "no usable certificate");
         return;
     }
-    int r = certificate_verify_chain(v->certificate, v->anchors, NULL, &e);
+    int r = certificate_verify_chain(v->certificate, v->policy->anchors, &v->policy->chain, &e);
     if (certificate_subject(v->certificate, &subject) < 0)
         subject.size = 0;
     finding_addf(v->f, name, r == 0 ? VERDICT_PASS : VERDICT_REJECT, expected, "%.*s%s%s",
@@ -45,6 +46,49 @@ void cca_check_chain(struct cca_verification *v, const char *name)
                        e.hint[0] ? e.hint
                                  : "if this is a genuine machine: install its vendor's root and "
                                    "intermediate certificates, and pin the root's SHA-256");
+}
+
+/*
+ * The vendor's authorities certify keys of other products, too: whoever has such a key could play a
+ * platform. So the policy says which subjects or keys are attestation keys, or waives to know.
+ */
+void cca_check_pins(struct cca_verification *v, const char *name)
+{
+    const struct platform_policy *p = v->policy;
+    uint8_t hash[32] = {0};
+    char hex[65] = "", found[640] = "no usable certificate";
+    _buffer_ struct buffer subject = {.max = 512};
+    bool known = v->certificate && certificate_spki_sha256(v->certificate, hash) == 0 &&
+                 certificate_subject(v->certificate, &subject) == 0;
+    hex_encode(BYTES_OF(hash), hex);
+    if (known)
+        snprintf(found, sizeof(found), "%.*s, key %s", (int)subject.size,
+                 (const char *)subject.data, hex);
+    bool pinned = p->subjects.count + p->keys.count > 0;
+    if (!pinned && waives(p->waivers, WAIVER_ATTESTATION_KEY)) {
+        finding_waive(v->f, name, WAIVER_ATTESTATION_KEY, "%s", found);
+        return;
+    }
+    bool pass = known && pinned &&
+                (p->subjects.count == 0 || value_is_in(&p->subjects, buffer_bytes(&subject))) &&
+                (p->keys.count == 0 || value_is_in(&p->keys, BYTES_OF(hash)));
+    finding_add(v->f, name, pass ? VERDICT_PASS : VERDICT_REJECT,
+                "a subject or key that the policy names", found);
+    if (!pass)
+        finding_remedy(v->f, "if this is the machine's attestation key: add its subject to "
+                             "\"subjects\" or its SHA-256 to \"keys\" of the policy's \"trust\"");
+}
+
+/* E4: the policy must allow that there is no platform token. */
+void cca_check_token_optional(struct cca_verification *v, const char *name)
+{
+    bool pass = v->policy->token_optional;
+    finding_add(v->f, name, pass ? VERDICT_PASS : VERDICT_REJECT,
+                pass ? "a platform token, or none" : "a platform token", "none");
+    if (!pass)
+        finding_remedy(v->f, "someone took the platform token away; or, if the platform's firmware "
+                             "gives none: say \"token\": \"optional\" in the policy's "
+                             "\"platform\"");
 }
 
 void cca_check_given_key(struct cca_verification *v, const char *name)

@@ -48,6 +48,7 @@ static const struct cca_check always[] = {
     {"token.claims.unknown", cca_check_unknown},
     {"token.platform.certificate", cca_check_certificate},
     {"token.platform.chain", cca_check_chain},
+    {"token.platform.pin", cca_check_pins},
     {NULL, NULL},
 };
 
@@ -64,6 +65,7 @@ static const struct cca_check with_platform[] = {
 };
 
 static const struct cca_check cvm_alone[] = {
+    {"token.platform.required", cca_check_token_optional},
     {"token.platform.binding", cca_check_key_is_platforms},
     {NULL, NULL},
 };
@@ -83,7 +85,7 @@ static const struct cca_dialect dialect = {
 };
 
 static int virtcca_verify(const struct evidence *e, const uint8_t challenge[CHALLENGE_SIZE],
-                          const struct trust_anchors *anchors, struct findings *f,
+                          const struct platform_policy *policy, struct findings *f,
                           struct platform_claims *claims, struct error *err)
 {
     struct error local = {0};
@@ -99,7 +101,7 @@ static int virtcca_verify(const struct evidence *e, const uint8_t challenge[CHAL
         .dialect = &dialect,
         .token = &token,
         .challenge = challenge,
-        .anchors = anchors,
+        .policy = policy,
         .certificate_file = buffer_bytes(&e->certificate),
         .f = f,
     };
