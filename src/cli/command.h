@@ -27,6 +27,9 @@ int cmd_image_encrypt(int argc, char **argv);
 int cmd_image_inspect(int argc, char **argv);
 int cmd_image_measure(int argc, char **argv);
 int cmd_init(int argc, char **argv);
+int cmd_policy_check(int argc, char **argv);
+int cmd_policy_new(int argc, char **argv);
+int cmd_policy_show(int argc, char **argv);
 int cmd_unlock(int argc, char **argv);
 
 #endif

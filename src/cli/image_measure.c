@@ -3,26 +3,14 @@
  */
 #include "cli/command.h"
 #include "cli/image_report.h"
+#include "cli/image_values.h"
 #include "cli/options.h"
-#include "image/measure_image.h"
 
 struct arguments {
     const char *input, *output;
     uint64_t root_partition;
     bool force, json;
 };
-
-/* An image that is encrypted already has no root to be found, and needs none here. */
-static int open_layout(struct layout *l, const struct arguments *a, struct error *err)
-{
-    struct error ignored;
-    int r = layout_open(l, a->input, err);
-    if (r == 0 && a->root_partition)
-        r = layout_find_root(l, (unsigned)a->root_partition, err);
-    else if (r == 0)
-        (void)!layout_find_root(l, 0, &ignored);
-    return r < 0 ? r : layout_find_boot(l, err);
-}
 
 static int write_values(const struct arguments *a, struct bytes text, struct error *err)
 {
@@ -35,18 +23,11 @@ static int write_values(const struct arguments *a, struct bytes text, struct err
 
 static int measure(const struct arguments *a, struct error *err)
 {
-    _layout_ struct layout l = {0};
-    _bootpath_ struct bootpath p = {0};
     _bootplan_ struct bootplan plan = {0};
     _reference_values_ struct reference_values v = {0};
     _buffer_ struct buffer text = {0};
-    int r = open_layout(&l, a, err);
-    if (r == 0)
-        r = bootpath_read(&p, &l, err);
-    if (r == 0)
-        r = boot_entries(&plan, &l, &p, err);
-    if (r == 0)
-        r = measure_entries(&v, &l, &p, &plan, err);
+    char volume[64];
+    int r = image_values(&v, &plan, volume, a->input, (unsigned)a->root_partition, err);
     if (r == 0)
         r = reference_values_format(&v, &text, err);
     if (r == 0)

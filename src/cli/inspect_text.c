@@ -28,6 +28,10 @@ static void print_value(FILE *out, const json_t *v)
         fprintf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
     else if (json_is_boolean(v))
         fprintf(out, "%s", json_is_true(v) ? "yes" : "no");
+    for (size_t i = 0; i < json_array_size(v); i++) {
+        fputs(i ? ", " : "", out);
+        print_value(out, json_array_get(v, i));
+    }
 }
 
 /* An entry of a list: its members on one line, without their names. */

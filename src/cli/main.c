@@ -15,6 +15,11 @@ static const struct command commands[] = {
     {"image inspect", "show partitions, kernels and menu entries of an image", cmd_image_inspect},
     {"image measure", "predict what an image's boot will measure", cmd_image_measure},
     {"init", "make a folder with the broker's identity, a key and trust anchors", cmd_init},
+    {"policy check", "say what is wrong with an appraisal policy, and what it gives up",
+     cmd_policy_check},
+    {"policy new", "make an appraisal policy from an image, keys and good evidence",
+     cmd_policy_new},
+    {"policy show", "show what an appraisal policy accepts", cmd_policy_show},
     {"unlock", "attest a waiting guest and release its key", cmd_unlock},
 };
 
