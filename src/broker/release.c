@@ -90,6 +90,17 @@ static int decide(const struct release_context *c, const struct evidence *e,
     return 0;
 }
 
+/* Whoever sends what is no evidence was refused too: the operator must find it in the record. */
+static int refuse_unreadable(const struct release_context *c, struct release_answer *a,
+                             struct error *err)
+{
+    _findings_ struct findings f = {0};
+    finding_add(&f, "request", VERDICT_REJECT, "readable evidence", err ? err->text : NULL);
+    int r = record(c, a, NULL, &f, false, err);
+    release_answer_refuse(a, r < 0 ? 503 : 400, r < 0 ? "unavailable" : "bad-request");
+    return r;
+}
+
 int release_handle(const struct release_context *c, struct bytes request,
                    const uint8_t exporter[CHANNEL_EXPORTER_SIZE], struct release_answer *ret,
                    struct error *err)
@@ -97,11 +108,12 @@ int release_handle(const struct release_context *c, struct bytes request,
     int r = release_answer_begin(ret, err);
     if (r < 0)
         return r;
-    release_answer_refuse(ret, 400, "bad-request");
     _evidence_ struct evidence e = {0};
     r = evidence_parse(&e, request, "request", err);
-    if (r < 0)
-        return r;
+    if (r < 0) {
+        int recorded = refuse_unreadable(c, ret, err);
+        return recorded < 0 ? recorded : r;
+    }
     /* Whatever the guest may have written there: the challenge is this connection's. */
     r = channel_challenge(e.challenge, exporter, err);
     if (r < 0)

@@ -19,7 +19,7 @@
 struct release_record {
     const char *id;
     const struct evidence *evidence; /* with its challenge; NULL when it could not be read */
-    const struct findings *findings;
+    const struct findings *findings; /* at least one that rejects, unless granted */
     bool granted;
 };
 
@@ -28,7 +28,10 @@ struct release_context {
     const uint8_t *volume; /* 16 bytes: this one only; NULL: whichever `secret` knows */
     /* The secret of a volume, asked for only after a passing verdict. VOLUME_SECRET_SIZE bytes. */
     int (*secret)(void *arg, const uint8_t volume[16], struct secret **ret, struct error *err);
-    /* Make every decision durable before anything leaves. A failure turns a grant into 503. */
+    /*
+     * Make every decision durable before anything leaves: grants, denials, and requests that hold
+     * no readable evidence. A failure turns any of them into 503.
+     */
     int (*record)(void *arg, const struct release_record *r, struct error *err);
     void *arg;
 };

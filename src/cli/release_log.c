@@ -21,12 +21,13 @@ static int make_line(struct buffer *ret, const struct release_record *r, struct 
         digest_compute(&d, HASH_SHA256, evidence) < 0)
         return error_set(err, EIO, "making a line of the log");
     digest_hex(&d, hash);
-    uuid_format(r->evidence->volume, volume);
+    if (r->evidence)
+        uuid_format(r->evidence->volume, volume);
     const struct finding *why = findings_first_reject(r->findings);
-    _json_ json_t *o =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s*}", "time", now, "id", r->id, "volume",
-                  volume, "peer", peer, "verdict", r->granted ? "granted" : "denied",
-                  "evidence_sha256", hash, "first_reject", why ? why->check : NULL);
+    _json_ json_t *o = json_pack(
+        "{s:s, s:s, s:s*, s:s, s:s, s:s*, s:s*}", "time", now, "id", r->id, "volume",
+        r->evidence ? volume : NULL, "peer", peer, "verdict", r->granted ? "granted" : "denied",
+        "evidence_sha256", r->evidence ? hash : NULL, "first_reject", why ? why->check : NULL);
     _free_ char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
     if (!text || buffer_printf(ret, "%s\n", text) < 0)
         return error_set(err, ENOMEM, "out of memory");

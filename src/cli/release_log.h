@@ -7,8 +7,8 @@
 /*
  * {"time", "id", "volume", "peer", "verdict": "granted"|"denied", "evidence_sha256",
  *  "first_reject"}. `evidence` is the text that --save-evidence writes, so that sha256sum of such
- * a file finds its line. Durable on return (ATTACKS, K1: record first); on failure the file is as
- * it was.
+ * a file finds its line; without evidence there is neither that nor a volume. Durable on return
+ * (ATTACKS, K1: record first); on failure the file is as it was.
  */
 int release_log_append(const char *path, const struct release_record *r, struct bytes evidence,
                        const char *peer, struct error *err) _must_use_;

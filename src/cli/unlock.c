@@ -42,7 +42,8 @@ struct unlock {
     struct tls_identity *identity;
     uint8_t volume_uuid[16];
     /* what happened */
-    bool decided, granted;
+    bool granted;
+    bool has_volume; /* the guest's evidence named one */
     uint8_t decided_volume[16];
     json_t *findings;
     size_t checks;
@@ -56,22 +57,32 @@ static int give_secret(void *arg, const uint8_t volume[16], struct secret **ret,
     return secret_read_file(ret, u->key, VOLUME_SECRET_SIZE, true, err);
 }
 
+/* Evidence as the record has it; nothing when it could not be read. */
+static int keep_evidence(struct unlock *u, const struct evidence *e, struct buffer *ret,
+                         struct error *err)
+{
+    if (!e)
+        return 0;
+    u->has_volume = true;
+    memcpy(u->decided_volume, e->volume, 16);
+    int r = evidence_format(e, ret, err);
+    if (r == 0 && u->save_evidence)
+        r = write_file_atomic(u->save_evidence, buffer_bytes(ret), 0644, true, err);
+    return r;
+}
+
 /* Before anything leaves: shown, kept, and written to the log. */
 static int record(void *arg, const struct release_record *r, struct error *err)
 {
     struct unlock *u = arg;
-    u->decided = true;
     u->granted = r->granted;
     u->checks = r->findings->count;
-    memcpy(u->decided_volume, r->evidence->volume, 16);
     if (!u->json)
         findings_print(stdout, r->findings, u->verbose ? FINDINGS_ALL : FINDINGS_REJECTED);
     json_decref(u->findings);
     u->findings = findings_json(r->findings);
     _buffer_ struct buffer evidence = {0};
-    int n = evidence_format(r->evidence, &evidence, err);
-    if (n == 0 && u->save_evidence)
-        n = write_file_atomic(u->save_evidence, buffer_bytes(&evidence), 0644, true, err);
+    int n = keep_evidence(u, r->evidence, &evidence, err);
     if (n == 0)
         n = release_log_append(u->paths.releases, r, buffer_bytes(&evidence), u->peer, err);
     return n < 0 ? error_prefix(err, n, "recording the decision") : 0;
@@ -145,7 +156,7 @@ static void print_json(const struct unlock *u, const struct connection_result *r
     uuid_format(u->decided_volume, volume);
     _json_ json_t *o = json_pack(
         "{s:b, s:b, s:s*, s:s*, s:O*, s:i}", "released", u->granted && result->status == 200,
-        "delivered", result->delivered, "volume", u->decided ? volume : NULL, "id",
+        "delivered", result->delivered, "volume", u->has_volume ? volume : NULL, "id",
         result->id[0] ? result->id : NULL, "appraisal", u->findings, "exit", code);
     if (o && err->text[0] && code != EXIT_OK)
         json_object_set_new(o, "error", plain_json(err->text));

@@ -201,7 +201,28 @@ class Strange(UnlockTest):
                 self.assertRegex(guest.said(), rf'^status {status} \{{"code": "[a-z-]+", "id": '
                                                r'"[0-9a-f]{32}"\}\n$')
                 self.assertTrue(result.stderr.startswith("encroot: "), result.stderr)
-        self.assertEqual(self.log(), [])
+
+    def test_evidence_that_cannot_be_read_is_recorded(self):
+        for what in ("no-evidence", "garbage"):
+            with self.subTest(what):
+                guest = Guest(self, "--do", what)
+                result = self.unlock(guest, "--save-evidence", "kept.json", status=FAILED)
+                found = re.fullmatch(r'status 400 \{"code": "bad-request", "id": "(\w{32})"\}\n',
+                                     guest.said())
+                line = self.log()[-1]
+                self.assertEqual((line["verdict"], line["id"], line["first_reject"]),
+                                 ("denied", found[1], "request"))
+                self.assertEqual(line["peer"], f"127.0.0.1:{guest.port}")
+                self.assertEqual(set(line), {"time", "id", "peer", "verdict", "first_reject"})
+                self.assertIn("reject  request\n", result.stdout)
+                self.assertFalse((self.folder / "kept.json").exists())
+        self.assertEqual(len(self.log()), 2)
+
+    def test_evidence_that_cannot_be_read_as_json(self):
+        guest = Guest(self, "--do", "garbage")
+        report = json.loads(self.unlock(guest, "--json", status=FAILED).stdout)
+        self.assertEqual((report["released"], report["appraisal"]["verdict"]), (False, "reject"))
+        self.assertNotIn("volume", report)
 
     def test_a_guest_that_writes_to_the_terminal(self):
         """Its text is shown, not obeyed; and as JSON it stays JSON."""

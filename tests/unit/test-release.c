@@ -25,7 +25,8 @@ struct broker {
     size_t secret_size;
     /* what happened */
     int secrets_given, recorded;
-    bool recorded_granted;
+    bool recorded_granted, recorded_evidence;
+    char recorded_reject[32]; /* the first rejecting check */
     char recorded_id[RELEASE_ID_SIZE];
 };
 
@@ -47,8 +48,11 @@ static int record(void *arg, const struct release_record *r, struct error *err)
     b->recorded++;
     b->recorded_granted = r->granted;
     snprintf(b->recorded_id, sizeof(b->recorded_id), "%s", r->id);
-    assert_non_null(r->evidence);
-    assert_true(r->evidence->has_challenge);
+    const struct finding *why = findings_first_reject(r->findings);
+    snprintf(b->recorded_reject, sizeof(b->recorded_reject), "%s", why ? why->check : "");
+    b->recorded_evidence = r->evidence != NULL;
+    if (r->evidence)
+        assert_true(r->evidence->has_challenge);
     assert_int_equal(r->granted, findings_pass(r->findings));
     if (b->record_result < 0)
         error_set(err, -b->record_result, "the log's disk is full");
@@ -134,6 +138,7 @@ static void good_evidence_gets_the_secret(void **state)
     assert_int_equal(secret_data(a.secret)[VOLUME_SECRET_SIZE - 1], 0x5e);
     assert_int_equal(b->recorded, 1);
     assert_true(b->recorded_granted);
+    assert_true(b->recorded_evidence);
     assert_string_equal(b->recorded_id, a.id);
 }
 
@@ -218,7 +223,7 @@ static void a_secret_of_another_size_is_not_released(void **state)
     assert_says_no(&a, 503, "unavailable");
 }
 
-static void what_is_no_evidence_is_a_bad_request(void **state)
+static void what_is_no_evidence_is_a_bad_request_and_recorded(void **state)
 {
     struct broker *b = *state;
     static const char *const bodies[] = {"", "{}", "[", "\xff"};
@@ -227,9 +232,25 @@ static void what_is_no_evidence_is_a_bad_request(void **state)
         struct error e = {0};
         assert_true(release_handle(&b->context, BYTES_STR(bodies[i]), b->exporter, &a, &e) < 0);
         assert_says_no(&a, 400, "bad-request");
+        assert_non_null(strstr(e.text, "request"));
+        assert_int_equal(b->recorded, i + 1);
+        assert_false(b->recorded_granted);
+        assert_false(b->recorded_evidence);
+        assert_string_equal(b->recorded_reject, "request");
+        assert_string_equal(b->recorded_id, a.id);
     }
-    assert_int_equal(b->recorded, 0);
     assert_int_equal(b->secrets_given, 0);
+}
+
+static void a_bad_request_that_is_not_recorded_is_unavailable(void **state)
+{
+    struct broker *b = *state;
+    _release_answer_ struct release_answer a = {0};
+    struct error e = {0};
+    b->record_result = -EIO;
+    assert_int_equal(release_handle(&b->context, BYTES_STR("{}"), b->exporter, &a, &e), -EIO);
+    assert_says_no(&a, 503, "unavailable");
+    assert_string_equal(e.text, "the log's disk is full");
 }
 
 static void ids_are_never_the_same(void **state)
@@ -372,7 +393,8 @@ static void other_requests_are_answered_and_not_handled(void **state)
         assert_non_null(strstr(body, l.report.id));
         assert_false(l.report.delivered);
     }
-    assert_int_equal(b->secrets_given + b->recorded, 0);
+    assert_int_equal(b->secrets_given, 0);
+    assert_int_equal(b->recorded, 1); /* the last: a release request, with nothing in it */
 }
 
 static void a_guest_that_stops_speaking_costs_the_deadline(void **state) /* C8 */
@@ -427,7 +449,8 @@ int main(void)
         TEST(what_is_not_recorded_is_not_released),
         TEST(a_refusal_that_is_not_recorded_says_nothing_else),
         TEST(a_secret_of_another_size_is_not_released),
-        TEST(what_is_no_evidence_is_a_bad_request),
+        TEST(what_is_no_evidence_is_a_bad_request_and_recorded),
+        TEST(a_bad_request_that_is_not_recorded_is_unavailable),
         TEST(ids_are_never_the_same),
         TEST(a_connection_delivers_the_secret),
         TEST(other_requests_are_answered_and_not_handled),
