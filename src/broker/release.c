@@ -73,13 +73,13 @@ static int decide(const struct release_context *c, const struct evidence *e,
     bool granted = r == 0 && findings_pass(&f);
     int got = granted ? get_secret(c, e, &s, err) : 0;
     if (got < 0) {
-        release_answer_refuse(a, 503, "unavailable");
-        return got;
+        finding_add(&f, "secret", VERDICT_REJECT, "the volume's secret", err ? err->text : NULL);
+        granted = false;
     }
     r = record(c, a, e, &f, granted, err);
-    if (r < 0) {
+    if (r < 0 || got < 0) {
         release_answer_refuse(a, 503, "unavailable");
-        return r;
+        return r < 0 ? r : got;
     }
     if (!granted) {
         release_answer_refuse(a, 403, "denied");

@@ -221,6 +221,10 @@ static void a_secret_of_another_size_is_not_released(void **state)
     make_request(b, b->exporter, NULL, &request);
     assert_true(handle(b, &request, &a) < 0);
     assert_says_no(&a, 503, "unavailable");
+    assert_int_equal(b->recorded, 1);
+    assert_false(b->recorded_granted);
+    assert_true(b->recorded_evidence);
+    assert_string_equal(b->recorded_reject, "secret");
 }
 
 static void what_is_no_evidence_is_a_bad_request_and_recorded(void **state)
