@@ -23,14 +23,22 @@ struct release_record {
     bool granted;
 };
 
+/*
+ * evidence->volume is the guest's word: no signature covers it. So a guest that passes `policy`
+ * gets the secret of any volume that `secret` will give under this context. Who keeps several
+ * volumes must therefore tie them together: `volume` set, and `policy` that volume's own. `volume`
+ * may be NULL only where one policy and one secret belong to each other whatever the guest calls
+ * it, as in `encroot unlock`, whose operator names both.
+ */
 struct release_context {
     const struct appraisal_policy *policy;
-    const uint8_t *volume; /* 16 bytes: this one only; NULL: whichever `secret` knows */
+    const uint8_t *volume; /* 16 bytes: this one only; NULL: see above */
     /* The secret of a volume, asked for only after a passing verdict. VOLUME_SECRET_SIZE bytes. */
     int (*secret)(void *arg, const uint8_t volume[16], struct secret **ret, struct error *err);
     /*
-     * Make every decision durable before anything leaves: grants, denials, and requests that hold
-     * no readable evidence. A failure turns any of them into 503.
+     * Make every decision durable before anything leaves: grants, denials (good evidence for a
+     * volume without a secret is one), and requests that hold no readable evidence. A failure turns
+     * any of them into 503.
      */
     int (*record)(void *arg, const struct release_record *r, struct error *err);
     void *arg;
