@@ -1,18 +1,67 @@
 #include "agent/console.h"
 
-#include "base/io.h"
+#include "crypto/tls.h"
 
 #include <ctype.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <time.h>
 
-static int console = -1;
+#define PATIENCE SECONDS(1)
+#define NAP_NANOSECONDS 10000000
 
-void console_open(void)
+static int console = -1;
+static bool changed;
+static struct termios before;
+static atomic_bool stuck;
+
+void console_open(const char *path)
 {
-    console = open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC);
+    struct termios t;
+    console = open(path, O_WRONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+    changed = false;
+    if (console < 0 || tcgetattr(console, &t) < 0)
+        return; /* no terminal has no flow control */
+    before = t;
+    t.c_iflag &= ~(tcflag_t)IXON;
+    changed = tcsetattr(console, TCSANOW, &t) == 0;
+}
+
+void console_restore(void)
+{
+    if (changed && tcsetattr(console, TCSANOW, &before) < 0)
+        return; /* the guest's own set-up mends it */
+}
+
+static void nap(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = NAP_NANOSECONDS}, NULL);
+}
+
+/* poll() would not do: a terminal that is stopped may call itself writable. */
+static void put(const char *p, size_t n)
+{
+    uint64_t until = clock_now() + (stuck ? 0 : PATIENCE);
+    while (n > 0) {
+        ssize_t done = write(console, p, n);
+        if (done > 0) {
+            p += done;
+            n -= (size_t)done;
+        } else if (done < 0 && errno == EINTR) {
+            continue;
+        } else if (done < 0 && errno != EAGAIN) {
+            return; /* nobody to tell */
+        } else if (clock_now() >= until) {
+            stuck = true;
+            return;
+        } else {
+            nap();
+        }
+    }
+    stuck = false;
 }
 
 /* One write a line, so that lines of different threads do not mix. */
@@ -30,8 +79,7 @@ static void write_line(const char *text)
         if (iscntrl((unsigned char)line[i]))
             line[i] = '?';
     line[size] = '\n';
-    if (write_exact(console, line, size + 1) < 0)
-        return; /* nobody to tell */
+    put(line, size + 1);
 }
 
 void say(const char *fmt, ...)
@@ -58,6 +106,10 @@ void say_error(const struct error *err, const char *fmt, ...)
 
 void console_drain(void)
 {
-    if (console >= 0)
-        tcdrain(console);
+    uint64_t until = clock_now() + PATIENCE;
+    int left = 0;
+    while (console >= 0 && !stuck && ioctl(console, TIOCOUTQ, &left) == 0 && left > 0 &&
+           clock_now() < until)
+        nap();
+    nap(); /* what the device itself still holds */
 }

@@ -10,7 +10,10 @@
 #include <stdint.h>
 
 void ending_set_action(enum agent_failure_action action);
-/* A thread that ends the boot at `deadline` (CLOCK_BOOTTIME nanoseconds), whatever else hangs. */
+/*
+ * A thread that ends the boot at `deadline` (CLOCK_BOOTTIME nanoseconds), or a few seconds later,
+ * whatever else hangs: disk, console, or an end_boot that has begun.
+ */
 int ending_start_deadline(uint64_t deadline) _must_use_;
 /* Say why, and end the boot. From any thread; the first one counts. */
 _Noreturn void end_boot(const char *fmt, ...) _printf_(1, 2);

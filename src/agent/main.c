@@ -88,7 +88,11 @@ static int mount_root(const struct agent_config *c, const struct secret *secret,
         return r;
     }
     say("root filesystem mounted %s", c->root_read_only ? "read-only" : "read-write");
-    return root_tell_udev(mapping, err);
+    if ((r = root_tell_udev(mapping, err)) < 0) {
+        root_unmount();
+        dm_crypt_close(MAPPER_NAME);
+    }
+    return r;
 }
 
 /* Returns only on failure; by then every secret is wiped and the mapping is gone. */
@@ -110,6 +114,7 @@ static int boot(const struct agent_config *c, uint64_t deadline, char **argv, st
     }
     waiting_end(&w);
     say("starting the guest");
+    console_restore();
     r = switch_root(argv, err);
     root_unmount();
     dm_crypt_close(MAPPER_NAME);
@@ -122,7 +127,7 @@ int main(int argc, char **argv)
         return usage(argc, argv);
     struct error err = {0};
     int r = early_mount(&err);
-    console_open();
+    console_open(CONSOLE_PATH);
     if (r < 0)
         end_boot("%s", err.text);
     early_guard();
