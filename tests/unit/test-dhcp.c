@@ -233,6 +233,13 @@ static void takes_an_address(void **state)
     assert_int_equal(d.next, SECOND + 300 * SECOND);
 }
 
+static void bind_at(struct dhcp *d, uint32_t lease, uint64_t now)
+{
+    dhcp_start(d, now);
+    feed(d, DHCP_OFFER, ADDRESS, lease, now);
+    assert_int_equal(feed(d, DHCP_ACK, ADDRESS, lease, now), DHCP_HAVE_ADDRESS);
+}
+
 static void retransmits_with_backoff(void **state)
 {
     (void)state;
@@ -261,8 +268,41 @@ static void nak_starts_again(void **state)
     dhcp_start(&d, 0);
     feed(&d, DHCP_OFFER, ADDRESS, 600, 0);
     assert_int_equal(feed(&d, DHCP_NAK, 0, 0, 0), DHCP_NOTHING);
-    assert_int_equal(sent_type(&w), DHCP_DISCOVER);
     assert_int_equal(d.state, DHCP_SELECTING);
+    dhcp_timer(&d, d.next);
+    assert_int_equal(sent_type(&w), DHCP_DISCOVER);
+}
+
+/* A server that grants nothing, and answers as fast as it is asked. */
+static void a_nak_to_everything_does_not_keep_us_busy(void **state)
+{
+    (void)state;
+    struct wire w = {0};
+    struct dhcp d = client(&w);
+    uint64_t now = 0;
+    dhcp_start(&d, now);
+    for (int i = 0; i < 1000 && now < 60 * SECOND; i++) {
+        feed(&d, DHCP_OFFER, ADDRESS, 600, now);
+        feed(&d, DHCP_NAK, 0, 0, now);
+        if (w.sent % 2 == 0) { /* so it has not begun anew by itself */
+            now = d.next;
+            dhcp_timer(&d, now);
+        }
+    }
+    assert_true(now >= 60 * SECOND);
+    assert_true(w.sent <= 130);
+}
+
+static void a_nak_to_a_renewal_takes_the_address(void **state)
+{
+    (void)state;
+    struct wire w = {0};
+    struct dhcp d = client(&w);
+    bind_at(&d, 600, 0);
+    dhcp_timer(&d, d.next);
+    assert_int_equal(feed(&d, DHCP_NAK, 0, 0, 301 * SECOND), DHCP_LOST_ADDRESS);
+    assert_int_equal(d.state, DHCP_SELECTING);
+    assert_true(d.next > 301 * SECOND && d.next <= 302 * SECOND);
 }
 
 static void silence_after_an_offer_starts_again(void **state)
@@ -275,13 +315,6 @@ static void silence_after_an_offer_starts_again(void **state)
     for (int i = 0; i < 10 && d.state == DHCP_REQUESTING; i++)
         dhcp_timer(&d, d.next);
     assert_int_equal(d.state, DHCP_SELECTING);
-}
-
-static void bind_at(struct dhcp *d, uint32_t lease, uint64_t now)
-{
-    dhcp_start(d, now);
-    feed(d, DHCP_OFFER, ADDRESS, lease, now);
-    assert_int_equal(feed(d, DHCP_ACK, ADDRESS, lease, now), DHCP_HAVE_ADDRESS);
 }
 
 static void renews_at_half_time(void **state)
@@ -312,6 +345,22 @@ static void an_expired_lease_is_lost(void **state)
     assert_int_equal(e, DHCP_LOST_ADDRESS);
     assert_true(at >= 600 * SECOND && at < 620 * SECOND);
     assert_int_equal(sent_type(&w), DHCP_DISCOVER);
+}
+
+/* Half a day of asking a server that is gone. */
+static void a_renewal_without_an_answer_is_patient(void **state)
+{
+    (void)state;
+    struct wire w = {0};
+    struct dhcp d = client(&w);
+    bind_at(&d, 86400, 0);
+    w.sent = 0;
+    enum dhcp_event e = DHCP_NOTHING;
+    while (e == DHCP_NOTHING)
+        e = dhcp_timer(&d, d.next);
+    assert_int_equal(e, DHCP_LOST_ADDRESS);
+    assert_int_equal(d.started, 86400 * SECOND); /* to the second */
+    assert_true(w.sent > 8 && w.sent < 30);
 }
 
 static void short_leases_do_not_keep_us_busy(void **state)
@@ -410,9 +459,12 @@ int main(void)
         cmocka_unit_test(takes_an_address),
         cmocka_unit_test(retransmits_with_backoff),
         cmocka_unit_test(nak_starts_again),
+        cmocka_unit_test(a_nak_to_everything_does_not_keep_us_busy),
+        cmocka_unit_test(a_nak_to_a_renewal_takes_the_address),
         cmocka_unit_test(silence_after_an_offer_starts_again),
         cmocka_unit_test(renews_at_half_time),
         cmocka_unit_test(an_expired_lease_is_lost),
+        cmocka_unit_test(a_renewal_without_an_answer_is_patient),
         cmocka_unit_test(short_leases_do_not_keep_us_busy),
         cmocka_unit_test(ip_forms),
         cmocka_unit_test(ip_static),
