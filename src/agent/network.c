@@ -6,17 +6,17 @@
 #include "crypto/tls.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <linux/if_packet.h>
 #include <linux/rtnetlink.h>
 #include <net/ethernet.h>
+#include <net/if.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #define PACKETS_A_TURN 64 /* so that a flood cannot keep the loop here */
 
 struct link {
-    char name[IFNAMSIZ];
+    char name[IFNAMSIZ]; /* "": the place is free */
     int index;
     enum ip_method method;
     bool carrier;
@@ -29,7 +29,7 @@ struct network {
     struct ipconfig config;
     int events; /* rtnetlink: links come, go, gain carrier */
     struct link links[NETWORK_INTERFACES_MAX];
-    size_t count;
+    size_t count; /* of places that were ever taken */
     unsigned generation;
 };
 
@@ -145,13 +145,26 @@ static void start_link(struct network *n, struct link *l, const struct ip_settin
         dhcp_start(&l->dhcp, now);
 }
 
+static struct link *find_link(struct network *n, const char *name)
+{
+    for (size_t i = 0; i < n->count; i++)
+        if (strcmp(n->links[i].name, name) == 0)
+            return &n->links[i];
+    return NULL;
+}
+
+static struct link *free_place(struct network *n)
+{
+    struct link *place = find_link(n, "");
+    if (place || n->count == NETWORK_INTERFACES_MAX)
+        return place;
+    return &n->links[n->count++];
+}
+
 static void add_link(struct network *n, const char *name, uint64_t now)
 {
     struct link l = {.packets = -1};
-    for (size_t i = 0; i < n->count; i++)
-        if (strcmp(n->links[i].name, name) == 0)
-            return;
-    if (n->count == NETWORK_INTERFACES_MAX || strlen(name) >= sizeof(l.name) ||
+    if (find_link(n, name) || strlen(name) >= sizeof(l.name) ||
         !interface_is_ethernet(name, &l.index, l.dhcp.mac))
         return;
     const struct ip_setting *s = ipconfig_for(&n->config, name);
@@ -159,7 +172,9 @@ static void add_link(struct network *n, const char *name, uint64_t now)
         return;
     memcpy(l.name, name, strlen(name) + 1);
     l.method = s->method;
-    struct link *place = &n->links[n->count++];
+    struct link *place = free_place(n);
+    if (!place)
+        return;
     *place = l;
     place->dhcp.send = send_packet;
     place->dhcp.arg = place;
@@ -167,16 +182,36 @@ static void add_link(struct network *n, const char *name, uint64_t now)
     start_link(n, place, s, now);
 }
 
+/* Unplugged. Its address and routes went with it. */
+static void remove_link(struct network *n, struct link *l)
+{
+    say("%s: gone", l->name);
+    close_packets(l);
+    if (l->address)
+        n->generation++;
+    *l = (struct link){.packets = -1, .method = IP_OFF};
+}
+
+/* A name alone says little: what is plugged in again has the old name and another index. */
+static bool is_listed(const struct if_nameindex *list, const struct link *l)
+{
+    for (const struct if_nameindex *i = list; i->if_index; i++)
+        if (i->if_index == (unsigned)l->index && strcmp(i->if_name, l->name) == 0)
+            return true;
+    return false;
+}
+
 void network_scan(struct network *n, uint64_t now)
 {
-    DIR *dir = opendir("/sys/class/net");
-    if (!dir)
+    struct if_nameindex *list = if_nameindex();
+    if (!list)
         return;
-    const struct dirent *e;
-    while ((e = readdir(dir)))
-        if (e->d_name[0] != '.')
-            add_link(n, e->d_name, now);
-    closedir(dir);
+    for (size_t i = 0; i < n->count; i++)
+        if (n->links[i].name[0] && !is_listed(list, &n->links[i]))
+            remove_link(n, &n->links[i]);
+    for (const struct if_nameindex *i = list; i->if_index; i++)
+        add_link(n, i->if_name, now);
+    if_freenameindex(list);
 }
 
 /* A carrier that comes ends DHCP's backoff. */
@@ -184,7 +219,7 @@ static void check_carriers(struct network *n, uint64_t now)
 {
     for (size_t i = 0; i < n->count; i++) {
         struct link *l = &n->links[i];
-        bool carrier = interface_has_carrier(l->name);
+        bool carrier = l->name[0] && interface_has_carrier(l->name);
         if (carrier && !l->carrier && l->method == IP_DHCP && !l->address)
             dhcp_start(&l->dhcp, now);
         l->carrier = carrier;
@@ -261,6 +296,8 @@ void network_close(struct network *n)
     if (!n)
         return;
     for (size_t i = 0; i < n->count; i++) {
+        if (!n->links[i].name[0])
+            continue;
         close_packets(&n->links[i]);
         interface_clear_address(n->links[i].name);
         /* Down, since udev can rename an interface only then. */

@@ -16,7 +16,7 @@ struct network;
 
 /* `config` is copied. */
 int network_open(struct network **ret, const struct ipconfig *config, struct error *err) _must_use_;
-/* Find interfaces that are new; cheap, call when devices may have appeared. */
+/* Find interfaces that came or went; cheap, call when devices may have appeared. */
 void network_scan(struct network *n, uint64_t now);
 /* Descriptors to poll (at most NETWORK_POLL_MAX; returns how many) and when to wake at the
  * latest (CLOCK_BOOTTIME nanoseconds). */

@@ -1,0 +1,204 @@
+/*
+ * The agent's network on real interfaces of the kernel: in a network namespace of its own, with
+ * TAP devices whose other side is the test. Without the right to make one there is nothing to test.
+ */
+#include "unit.h"
+#include "dhcp_answer.h"
+#include "agent/dhcp_packet.h"
+#include "agent/interface.h"
+#include "agent/network.h"
+#include "crypto/tls.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/ethernet.h>
+#include <net/if_arp.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+
+#define STATIC 0x0a090807u /* 10.9.8.7 */
+
+static bool possible;
+
+static int plug(const char *name)
+{
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    struct ifreq q = {.ifr_flags = IFF_TAP | IFF_NO_PI};
+    snprintf(q.ifr_name, sizeof(q.ifr_name), "%s", name);
+    if (fd < 0 || ioctl(fd, TUNSETIFF, &q) < 0) {
+        close(fd);
+        return -1;
+    }
+    q.ifr_hwaddr.sa_family = ARPHRD_ETHER;
+    memcpy(q.ifr_hwaddr.sa_data, mac, sizeof(mac));
+    assert_int_equal(ioctl(fd, SIOCSIFHWADDR, &q), 0);
+    return fd;
+}
+
+static struct network *start(const char *cmdline)
+{
+    struct ipconfig c;
+    struct network *n = NULL;
+    struct error e = {0};
+    if (!possible)
+        skip();
+    assert_int_equal(ipconfig_parse(cmdline, &c, NULL), 0);
+    assert_int_equal(network_open(&n, &c, &e), 0);
+    network_scan(n, clock_now());
+    return n;
+}
+
+/* A turn of the agent's loop. */
+static void turn(struct network *n)
+{
+    struct pollfd fds[NETWORK_POLL_MAX];
+    uint64_t wake = UINT64_MAX;
+    poll(fds, network_poll(n, fds, &wake), 20);
+    network_work(n, clock_now());
+}
+
+/* The next DHCP message that comes out of the interface: its type and transaction. 0: none came. */
+static uint8_t next_request(struct network *n, int tap, uint32_t *xid)
+{
+    uint8_t frame[2048];
+    for (uint64_t end = clock_now() + SECONDS(5); clock_now() < end; turn(n)) {
+        ssize_t size = read(tap, frame, sizeof(frame));
+        const uint8_t *ip = frame + sizeof(struct ether_header);
+        if (size < (ssize_t)sizeof(struct ether_header) + DHCP_REQUEST_SIZE || frame[12] != 8 ||
+            frame[13] != 0 || ip[9] != 17 || ip[23] != DHCP_SERVER_PORT)
+            continue;
+        *xid = (uint32_t)ip[32] << 24 | (uint32_t)ip[33] << 16 | (uint32_t)ip[34] << 8 | ip[35];
+        return ip[28 + 240 + 2];
+    }
+    return 0;
+}
+
+static void answer(int tap, uint32_t xid, uint8_t type, uint32_t router)
+{
+    uint8_t frame[1024] = {0};
+    struct answer a = begin_answer(xid, type, ADDRESS);
+    add_number(&a, 1, MASK);
+    add_number(&a, 3, router);
+    add_number(&a, 54, SERVER);
+    add_number(&a, 51, 600);
+    struct bytes packet = end_answer(&a);
+    memcpy(frame, mac, sizeof(mac));
+    frame[12] = 8; /* IPv4 */
+    memcpy(frame + 14, packet.data, packet.size);
+    assert_int_equal(write(tap, frame, 14 + packet.size), 14 + packet.size);
+}
+
+static void be_the_server(struct network *n, int tap)
+{
+    uint32_t xid = 0;
+    assert_int_equal(next_request(n, tap, &xid), DHCP_DISCOVER);
+    answer(tap, xid, DHCP_OFFER, SERVER);
+    assert_int_equal(next_request(n, tap, &xid), DHCP_REQUEST);
+    answer(tap, xid, DHCP_ACK, SERVER);
+    for (int i = 0; i < 100 && !network_address(n, 0); i++)
+        turn(n);
+}
+
+/* What the kernel has; 0: none. */
+static uint32_t kernel_address(const char *name)
+{
+    struct ifreq q = {0};
+    struct sockaddr_in in;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    snprintf(q.ifr_name, sizeof(q.ifr_name), "%s", name);
+    int r = ioctl(fd, SIOCGIFADDR, &q);
+    close(fd);
+    memcpy(&in, &q.ifr_addr, sizeof(in));
+    return r < 0 ? 0 : ntohl(in.sin_addr.s_addr);
+}
+
+static void a_lease_configures_the_interface(void **state)
+{
+    (void)state;
+    int tap = possible ? plug("eth0") : -1;
+    struct network *n = start("");
+    be_the_server(n, tap);
+    assert_int_equal(network_address(n, 0), ADDRESS);
+    assert_int_equal(kernel_address("eth0"), ADDRESS);
+    network_close(n);
+    assert_int_equal(kernel_address("eth0"), 0);
+    close(tap);
+}
+
+static void an_interface_that_goes_takes_its_address(void **state)
+{
+    (void)state;
+    int tap = possible ? plug("eth0") : -1;
+    struct network *n = start("ip=10.9.8.7:::24::eth0:none");
+    unsigned generation = network_generation(n);
+    assert_int_equal(network_address(n, 0), STATIC);
+    close(tap);
+    turn(n);
+    assert_int_equal(network_address(n, 0), 0);
+    assert_int_not_equal(network_generation(n), generation);
+    network_close(n);
+}
+
+/* A11: the same name, another interface. Both events may be seen at once. */
+static void an_interface_that_is_plugged_in_again_is_a_new_one(void **state)
+{
+    (void)state;
+    int tap = possible ? plug("eth0") : -1;
+    struct network *n = start("");
+    be_the_server(n, tap);
+    close(tap);
+    tap = plug("eth0");
+    be_the_server(n, tap);
+    assert_int_equal(kernel_address("eth0"), ADDRESS);
+    network_close(n);
+    close(tap);
+}
+
+static void the_static_address_goes_to_what_is_plugged_in_again(void **state)
+{
+    (void)state;
+    int tap = possible ? plug("eth0") : -1;
+    struct network *n = start("ip=10.9.8.7:::24:::none"); /* the first interface */
+    int other = plug("eth1");
+    turn(n);
+    assert_int_equal(kernel_address("eth1"), 0);
+    close(tap);
+    tap = plug("eth0");
+    turn(n);
+    assert_int_equal(network_address(n, 0), STATIC);
+    assert_int_equal(network_address(n, 1), 0);
+    assert_int_not_equal(kernel_address("eth0") + kernel_address("eth1"), 0);
+    network_close(n);
+    close(tap);
+    close(other);
+}
+
+/* For ever: places are used again. */
+static void many_interfaces_come_and_go(void **state)
+{
+    (void)state;
+    struct network *n = start("ip=10.9.8.7:::24::eth0:none");
+    for (int i = 0; i < 3 * NETWORK_INTERFACES_MAX; i++) {
+        int tap = plug("eth0");
+        turn(n);
+        assert_int_equal(kernel_address("eth0"), STATIC);
+        close(tap);
+        turn(n);
+    }
+    network_close(n);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_lease_configures_the_interface),
+        cmocka_unit_test(an_interface_that_goes_takes_its_address),
+        cmocka_unit_test(an_interface_that_is_plugged_in_again_is_a_new_one),
+        cmocka_unit_test(the_static_address_goes_to_what_is_plugged_in_again),
+        cmocka_unit_test(many_interfaces_come_and_go),
+    };
+    possible = (unshare(CLONE_NEWNET) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0) &&
+               access("/dev/net/tun", R_OK | W_OK) == 0;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
