@@ -103,6 +103,8 @@ static void take_address(struct network *n, struct link *l, uint32_t address, ui
     struct error err = {0};
     ipv4_format(address, text);
     ipv4_format(gateway, router);
+    if (l->address)
+        interface_clear_address(l->name); /* and with it routes of the lease before */
     /* Without its route the address still serves the local network. */
     if (interface_set_address(l->name, address, mask, gateway, (unsigned)(l - n->links), &err) < 0)
         say("%s", err.text);

@@ -20,6 +20,7 @@
 #define STATIC 0x0a090807u /* 10.9.8.7 */
 
 static bool possible;
+static uint64_t ahead; /* of the clock: leases are long */
 
 static int plug(const char *name)
 {
@@ -55,7 +56,7 @@ static void turn(struct network *n)
     struct pollfd fds[NETWORK_POLL_MAX];
     uint64_t wake = UINT64_MAX;
     poll(fds, network_poll(n, fds, &wake), 20);
-    network_work(n, clock_now());
+    network_work(n, clock_now() + ahead);
 }
 
 /* The next DHCP message that comes out of the interface: its type and transaction. 0: none came. */
@@ -126,6 +127,46 @@ static void a_lease_configures_the_interface(void **state)
     close(tap);
 }
 
+/* Default routes of the kernel. */
+static size_t default_routes(uint32_t *gateway)
+{
+    char line[256];
+    unsigned destination, via;
+    size_t n = 0;
+    FILE *f = fopen("/proc/thread-self/net/route", "re");
+    assert_non_null(f);
+    while (fgets(line, sizeof(line), f))
+        if (sscanf(line, "%*s %x %x", &destination, &via) == 2 && destination == 0) {
+            *gateway = ntohl(via);
+            n++;
+        }
+    fclose(f);
+    return n;
+}
+
+static void a_renewal_may_change_the_router(void **state)
+{
+    (void)state;
+    int tap = possible ? plug("eth0") : -1;
+    struct network *n = start("");
+    uint32_t xid = 0, gateway = 0;
+    be_the_server(n, tap);
+    assert_int_equal(default_routes(&gateway), 1);
+    assert_int_equal(gateway, SERVER);
+    unsigned generation = network_generation(n);
+    ahead = SECONDS(301);
+    assert_int_equal(next_request(n, tap, &xid), DHCP_REQUEST);
+    answer(tap, xid, DHCP_ACK, SERVER + 1);
+    for (int i = 0; i < 100 && network_generation(n) == generation; i++)
+        turn(n);
+    ahead = 0;
+    assert_int_equal(default_routes(&gateway), 1);
+    assert_int_equal(gateway, SERVER + 1);
+    assert_int_equal(kernel_address("eth0"), ADDRESS);
+    network_close(n);
+    close(tap);
+}
+
 static void an_interface_that_goes_takes_its_address(void **state)
 {
     (void)state;
@@ -193,6 +234,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_lease_configures_the_interface),
+        cmocka_unit_test(a_renewal_may_change_the_router),
         cmocka_unit_test(an_interface_that_goes_takes_its_address),
         cmocka_unit_test(an_interface_that_is_plugged_in_again_is_a_new_one),
         cmocka_unit_test(the_static_address_goes_to_what_is_plugged_in_again),
