@@ -41,6 +41,26 @@ static int dial_address(const struct addrinfo *a, uint64_t deadline)
     return TAKE_FD(fd);
 }
 
+static uint64_t count(const struct addrinfo *list)
+{
+    uint64_t n = 0;
+    for (; list; list = list->ai_next)
+        n++;
+    return n;
+}
+
+/* An address that swallows everything must leave time for those behind it. */
+static int dial_any(const struct addrinfo *list, uint64_t deadline)
+{
+    int r = -EHOSTUNREACH;
+    for (const struct addrinfo *a = list; a && r < 0; a = a->ai_next) {
+        uint64_t now = clock_now();
+        uint64_t left = deadline > now ? deadline - now : 0;
+        r = dial_address(a, now + left / count(a));
+    }
+    return r;
+}
+
 int dial(const char *host, uint64_t port, uint64_t deadline, struct error *err)
 {
     char service[8];
@@ -50,9 +70,7 @@ int dial(const char *host, uint64_t port, uint64_t deadline, struct error *err)
     int e = getaddrinfo(host, service, &hints, &list);
     if (e)
         return error_set(err, EHOSTUNREACH, "%s: %s", host, gai_strerror(e));
-    int r = -EHOSTUNREACH;
-    for (const struct addrinfo *a = list; a && r < 0; a = a->ai_next)
-        r = dial_address(a, deadline);
+    int r = dial_any(list, deadline);
     freeaddrinfo(list);
     if (r < 0)
         return error_errno(err, -r, "%s port %s", host, service);
