@@ -44,12 +44,21 @@ static int sync_folder(const char *path)
     return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
+/* As a crash in the middle of a line leaves it: it must not swallow the next one. */
+static bool ends_within_a_line(int fd, off_t size)
+{
+    char last = '\n';
+    return size > 0 && pread(fd, &last, 1, size - 1) == 1 && last != '\n';
+}
+
 static int append(int fd, struct bytes line)
 {
     struct stat st;
     if (flock(fd, LOCK_EX) < 0 || fstat(fd, &st) < 0)
         return -errno;
-    int r = write_exact(fd, line.data, line.size);
+    int r = ends_within_a_line(fd, st.st_size) ? write_exact(fd, "\n", 1) : 0;
+    if (r == 0)
+        r = write_exact(fd, line.data, line.size);
     if (r == 0 && fsync(fd) < 0)
         r = -errno;
     /* Half a line, as a full disk leaves it, would spoil the next one. */
@@ -65,7 +74,7 @@ int release_log_append(const char *path, const struct release_record *r, struct 
     int n = make_line(&line, r, evidence, peer, err);
     if (n < 0)
         return n;
-    _close_ int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+    _close_ int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
     if (fd < 0)
         return error_errno(err, errno, "%s", path);
     n = append(fd, buffer_bytes(&line));

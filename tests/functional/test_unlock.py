@@ -181,6 +181,15 @@ class Refused(UnlockTest):
             self.assertRegex(guest.said(), r"^status 503 ")
             path.rmdir() if path.is_dir() else path.unlink()
 
+    def test_half_a_line_does_not_swallow_the_next(self):
+        """A crash while the log was written."""
+        path = self.folder / "k/releases.log"
+        path.write_text('{"time":"2026-01-01T00:00')
+        self.unlock(Guest(self))
+        half, line = path.read_text().splitlines()
+        self.assertEqual(half, '{"time":"2026-01-01T00:00')
+        self.assertEqual(json.loads(line)["verdict"], "granted")
+
     def test_nothing_is_released_without_the_evidence_that_was_asked_for(self):
         guest = Guest(self)
         result = self.unlock(guest, "--save-evidence", "no/such/folder", status=FAILED)
