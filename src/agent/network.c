@@ -1,5 +1,6 @@
 #include "agent/network.h"
 
+#include "agent/address6.h"
 #include "agent/console.h"
 #include "agent/dhcp.h"
 #include "agent/interface.h"
@@ -27,15 +28,18 @@ struct link {
 
 struct network {
     struct ipconfig config;
-    int events; /* rtnetlink: links come, go, gain carrier */
+    int events; /* rtnetlink: links come, go, gain carrier; IPv6 addresses come and go */
     struct link links[NETWORK_INTERFACES_MAX];
     size_t count; /* of places that were ever taken */
+    struct in6_addr six[ADDRESSES6_MAX];
+    size_t six_count;
     unsigned generation;
 };
 
 int network_open(struct network **ret, const struct ipconfig *config, struct error *err)
 {
-    struct sockaddr_nl group = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
+    struct sockaddr_nl group = {.nl_family = AF_NETLINK,
+                                .nl_groups = RTMGRP_LINK | RTMGRP_IPV6_IFADDR};
     _close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
     if (fd < 0 || bind(fd, (struct sockaddr *)&group, sizeof(group)) < 0)
         return error_errno(err, errno, "network: rtnetlink");
@@ -228,6 +232,17 @@ static void check_carriers(struct network *n, uint64_t now)
     }
 }
 
+static void look_at_addresses6(struct network *n)
+{
+    struct in6_addr six[ADDRESSES6_MAX] = {0};
+    size_t count = addresses6_read(six);
+    if (count == n->six_count && memcmp(six, n->six, sizeof(six)) == 0)
+        return;
+    memcpy(n->six, six, sizeof(six));
+    n->six_count = count;
+    n->generation++;
+}
+
 /* ---- the loop ---- */
 size_t network_poll(struct network *n, struct pollfd *fds, uint64_t *wake)
 {
@@ -274,6 +289,7 @@ void network_work(struct network *n, uint64_t now)
     if (read_events(n)) {
         network_scan(n, now);
         check_carriers(n, now);
+        look_at_addresses6(n);
     }
     for (size_t i = 0; i < n->count; i++)
         if (n->links[i].method == IP_DHCP)
@@ -286,6 +302,11 @@ uint32_t network_address(const struct network *n, size_t index)
         if (n->links[i].address && index-- == 0)
             return n->links[i].address;
     return 0;
+}
+
+const struct in6_addr *network_address6(const struct network *n, size_t index)
+{
+    return index < n->six_count ? &n->six[index] : NULL;
 }
 
 unsigned network_generation(const struct network *n)

@@ -1,12 +1,14 @@
 /*
  * The guest's network while the agent waits: every Ethernet interface at once, by DHCP or as ip=
- * says; interfaces and carriers may come later. Single-threaded: the caller polls.
+ * says; interfaces and carriers may come later. IPv6 is the kernel's (address6.h). Single-threaded:
+ * the caller polls.
  */
 #ifndef ENCROOT_AGENT_NETWORK_H
 #define ENCROOT_AGENT_NETWORK_H
 
 #include "agent/ipconfig.h"
 
+#include <netinet/in.h>
 #include <poll.h>
 
 #define NETWORK_INTERFACES_MAX 16
@@ -25,6 +27,8 @@ size_t network_poll(struct network *n, struct pollfd *fds, uint64_t *wake);
 void network_work(struct network *n, uint64_t now);
 /* The address of the index-th configured interface; 0 behind the last. */
 uint32_t network_address(const struct network *n, size_t index);
+/* The index-th IPv6 address; NULL behind the last. */
+const struct in6_addr *network_address6(const struct network *n, size_t index);
 /* Changes whenever an address came or went. */
 unsigned network_generation(const struct network *n);
 /* Leave the interfaces as the guest's own set-up expects them: down, without addresses. */

@@ -8,6 +8,7 @@
 #include "crypto/tls.h"
 #include "platform/platform.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 #define SETTLE ((uint64_t)20000000) /* events come in bursts */
@@ -110,21 +111,30 @@ static int look(struct waiting *w, uint64_t now, struct error *err)
 }
 
 /* ---- what is said ---- */
+static void announce_at(const struct waiting *w, const char *address)
+{
+    char uuid[UUID_TEXT_SIZE];
+    uuid_format(w->config->volume_uuid, uuid);
+    say("listening on %s port %u (volume %s)", address, w->config->listen_port, uuid);
+    say("  unlock with: encroot unlock -i %s -p %u -m RIM -f hash.json -k rootfs_key.bin", address,
+        w->config->listen_port);
+}
+
 static void announce(struct waiting *w)
 {
     if (!w->listener || w->announced == network_generation(w->network))
         return;
-    char uuid[UUID_TEXT_SIZE];
-    uuid_format(w->config->volume_uuid, uuid);
     w->announced = network_generation(w->network);
+    char text[INET6_ADDRSTRLEN];
     uint32_t address;
     for (size_t i = 0; (address = network_address(w->network, i)); i++) {
-        char text[IPV4_TEXT_SIZE];
         ipv4_format(address, text);
-        say("listening on %s port %u (volume %s)", text, w->config->listen_port, uuid);
-        say("  unlock with: encroot unlock -i %s -p %u -m RIM -f hash.json -k rootfs_key.bin", text,
-            w->config->listen_port);
+        announce_at(w, text);
     }
+    const struct in6_addr *six;
+    for (size_t i = 0; (six = network_address6(w->network, i)); i++)
+        if (inet_ntop(AF_INET6, six, text, sizeof(text)))
+            announce_at(w, text);
 }
 
 static void remind(struct waiting *w, uint64_t now)
@@ -137,7 +147,7 @@ static void remind(struct waiting *w, uint64_t now)
         missing = "the disk with the volume's partition";
     else if (!w->attester)
         missing = "an attestation interface";
-    else if (!network_address(w->network, 0))
+    else if (!network_address(w->network, 0) && !network_address6(w->network, 0))
         missing = "a network address";
     uint64_t left = now < w->deadline ? (w->deadline - now) / SECONDS(1) : 0;
     say("waiting for %s; giving up in %llu s", missing, (unsigned long long)left);

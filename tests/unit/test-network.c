@@ -4,6 +4,7 @@
  */
 #include "unit.h"
 #include "dhcp_answer.h"
+#include "agent/address6.h"
 #include "agent/dhcp_packet.h"
 #include "agent/interface.h"
 #include "agent/network.h"
@@ -12,6 +13,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <linux/ipv6.h>
 #include <net/ethernet.h>
 #include <net/if_arp.h>
 #include <sched.h>
@@ -230,6 +232,71 @@ static void many_interfaces_come_and_go(void **state)
     network_close(n);
 }
 
+/* ---- IPv6 ---- */
+static void add_address6(const char *name, const char *address)
+{
+    struct in6_ifreq q = {.ifr6_prefixlen = 64, .ifr6_ifindex = (int)if_nametoindex(name)};
+    assert_int_equal(inet_pton(AF_INET6, address, &q.ifr6_addr), 1);
+    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(ioctl(fd, SIOCSIFADDR, &q), 0);
+    close(fd);
+}
+
+static void an_ipv6_address_is_noticed(void **state)
+{
+    (void)state;
+    struct in6_addr expected;
+    int tap = possible ? plug("eth0") : -1;
+    struct network *n = start("");
+    if (access("/proc/net/if_inet6", R_OK) < 0)
+        skip();
+    turn(n);
+    unsigned generation = network_generation(n);
+    add_address6("eth0", "2001:db8::5");
+    /* Not before the kernel has made sure that nobody else has it. */
+    for (uint64_t end = clock_now() + SECONDS(10); !network_address6(n, 0) && clock_now() < end;)
+        turn(n);
+    assert_int_equal(inet_pton(AF_INET6, "2001:db8::5", &expected), 1);
+    assert_non_null(network_address6(n, 0));
+    assert_memory_equal(network_address6(n, 0), &expected, sizeof(expected));
+    assert_null(network_address6(n, 1)); /* no link-local one */
+    assert_int_not_equal(network_generation(n), generation);
+    close(tap);
+    turn(n);
+    assert_null(network_address6(n, 0));
+    network_close(n);
+}
+
+static void only_usable_ipv6_addresses_count(void **state)
+{
+    (void)state;
+    static const char list[] = "00000000000000000000000000000001 01 80 10 80       lo\n"
+                               "fe80000000000000505400fffe123456 02 40 20 80     eth0\n"
+                               "fec0000000000000505400fffe123456 02 40 40 00     eth0\n"
+                               "20010db8000000000000000000000001 02 40 00 40     eth0\n"
+                               "20010db8000000000000000000000002 02 40 00 48     eth0\n"
+                               "20010db8000000000000000000000003 02 40 00 20     eth0\n"
+                               "20010db8000000000000000000000004 02 40 00 00     eth0\n"
+                               "nonsense\n"
+                               "fd000000000000000000000000000005 03 40 00 80     eth1";
+    struct in6_addr found[ADDRESSES6_MAX];
+    assert_int_equal(addresses6_parse(list, found), 2);
+    assert_int_equal(found[0].s6_addr[15], 4);
+    assert_int_equal(found[1].s6_addr[15], 5);
+    assert_int_equal(found[1].s6_addr[0], 0xfd);
+    assert_int_equal(addresses6_parse("", found), 0);
+}
+
+static void no_more_ipv6_addresses_than_there_is_room_for(void **state)
+{
+    (void)state;
+    char list[40 * 60] = "";
+    struct in6_addr found[ADDRESSES6_MAX];
+    for (size_t i = 0; i < 40; i++)
+        strcat(list, "20010db8000000000000000000000004 02 40 00 00     eth0\n");
+    assert_int_equal(addresses6_parse(list, found), ADDRESSES6_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -239,6 +306,9 @@ int main(void)
         cmocka_unit_test(an_interface_that_is_plugged_in_again_is_a_new_one),
         cmocka_unit_test(the_static_address_goes_to_what_is_plugged_in_again),
         cmocka_unit_test(many_interfaces_come_and_go),
+        cmocka_unit_test(an_ipv6_address_is_noticed),
+        cmocka_unit_test(only_usable_ipv6_addresses_count),
+        cmocka_unit_test(no_more_ipv6_addresses_than_there_is_room_for),
     };
     possible = (unshare(CLONE_NEWNET) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0) &&
                access("/dev/net/tun", R_OK | W_OK) == 0;
