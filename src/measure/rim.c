@@ -7,16 +7,12 @@
 #define BLOCK (2 * MIB)
 
 /* The guest's memory map (QEMU's virt machine as virtCCA starts it). */
-#define FIRMWARE_SIZE (128 * MIB)
 #define RAM UINT64_C(0x40000000)
 #define KERNEL_ADDRESS UINT64_C(0x40200000)
 #define INITRD_ADDRESS UINT64_C(0x48000000)
 #define RAM_BLOB_MAX ((size_t)1 << 32)
 
 #define IPA_BITS 40
-#define VCPUS_MAX 512
-#define SVE_BITS_MAX 2048
-#define PMU_COUNTERS_MAX 31
 
 enum rim_parameter_flags { PARAM_SVE = 1 << 1, PARAM_PMU = 1 << 2 };
 enum rim_descriptor { DESCRIPTOR_DATA = 0, DESCRIPTOR_VCPU = 1 };
@@ -110,17 +106,17 @@ static size_t room(struct bytes blob)
     return (blob.size / BLOCK + 1) * BLOCK;
 }
 
-static int check_machine(const struct rim_machine *m, struct error *err)
+int rim_machine_check(const struct rim_machine *m, struct error *err)
 {
-    if (m->vcpus < 1 || m->vcpus > VCPUS_MAX)
-        return error_set(err, EINVAL, "%u vCPUs: 1 to %d are possible", m->vcpus, VCPUS_MAX);
-    if (m->sve_bits % 128 || m->sve_bits > SVE_BITS_MAX)
+    if (m->vcpus < 1 || m->vcpus > RIM_VCPUS_MAX)
+        return error_set(err, EINVAL, "%u vCPUs: 1 to %d are possible", m->vcpus, RIM_VCPUS_MAX);
+    if (m->sve_bits % 128 || m->sve_bits > RIM_SVE_BITS_MAX)
         return error_set(err, EINVAL,
                          "SVE of %u bits: a multiple of 128 up to %d is possible, or 0 for none",
-                         m->sve_bits, SVE_BITS_MAX);
-    if (m->pmu_counters > PMU_COUNTERS_MAX)
+                         m->sve_bits, RIM_SVE_BITS_MAX);
+    if (m->pmu_counters > RIM_PMU_COUNTERS_MAX)
         return error_set(err, EINVAL, "%u PMU counters, more than %d", m->pmu_counters,
-                         PMU_COUNTERS_MAX);
+                         RIM_PMU_COUNTERS_MAX);
     return 0;
 }
 
@@ -137,15 +133,15 @@ int rim_of_firmware(struct digest *ret, const struct rim_machine *m, struct byte
                     struct bytes device_tree, struct error *err)
 {
     struct rim rim;
-    int r = check_machine(m, err);
+    int r = rim_machine_check(m, err);
     if (r == 0)
-        r = check_blob("firmware", firmware, FIRMWARE_SIZE, err);
+        r = check_blob("firmware", firmware, RIM_FIRMWARE_MAX, err);
     if (r == 0)
         r = check_blob("device tree", device_tree, RAM_BLOB_MAX, err);
     if (r < 0)
         return r;
     begin(&rim, m);
-    measure_blob(&rim, 0, firmware, FIRMWARE_SIZE);
+    measure_blob(&rim, 0, firmware, RIM_FIRMWARE_MAX);
     measure_blob(&rim, RAM, device_tree, room(device_tree));
     measure_vcpus(&rim, m->vcpus, 0);
     return finish(&rim, ret, err);
@@ -186,7 +182,7 @@ int rim_of_kernel(struct digest *ret, const struct rim_machine *m, struct bytes 
 {
     struct rim rim;
     size_t size = 0;
-    int r = check_machine(m, err);
+    int r = rim_machine_check(m, err);
     if (r == 0)
         r = kernel_size(&size, image, err);
     if (r == 0 && initrd.size > 0)

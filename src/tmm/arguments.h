@@ -6,8 +6,7 @@
 #ifndef ENCROOT_TMM_ARGUMENTS_H
 #define ENCROOT_TMM_ARGUMENTS_H
 
-#include "base/bytes.h"
-#include "base/error.h"
+#include <stdbool.h>
 
 enum option_class {
     OPTION_MACHINE = 0,  /* belongs to the description, value and all */
@@ -28,20 +27,5 @@ struct option {
 
 /* Never NULL: an unknown option is OPTION_MACHINE with a value. `argument` may begin with -, --. */
 const struct option *option_find(const char *argument);
-
-/*
- * The value of `key` in QEMU's "a,key=value,key2=value2" (",," stands for a comma), as a new
- * string. NULL if it is not there or there is no memory. `key` NULL: the bare first word.
- */
-char *option_value(const char *list, const char *key);
-/* The same list with the value of `key` replaced (which must be there). NULL: no memory. */
-char *option_replace(const char *list, const char *key, const char *value);
-/* Append to `out` the members whose keys are not (or, with `only`, are) in the NULL-ended list. */
-int option_filter(const char *list, const char *const keys[], bool only,
-                  struct buffer *out) _must_use_;
-
-#define VCPUS_MAX 512
-/* The value of -smp: "4", "cpus=4,...", or the product of sockets, dies, ..., threads. */
-int vcpus_parse(const char *value, unsigned *ret, struct error *err) _must_use_;
 
 #endif

@@ -1,6 +1,7 @@
 #include "tmm/machine.h"
 
 #include "base/io.h"
+#include "measure/qemu_options.h"
 #include "tmm/arguments.h"
 
 #include <string.h>

@@ -1,5 +1,4 @@
 /* Everything of the software TMM that reads bytes from the guest, from QEMU or from swtpm. */
-#include "tmm/arguments.h"
 #include "tmm/port.h"
 #include "tmm/registers.h"
 #include "tmm/tpm_control.h"
@@ -45,29 +44,9 @@ static void read_port(const uint8_t *data, size_t size)
         __builtin_trap();
 }
 
-static void read_options(const uint8_t *data, size_t size)
-{
-    static const char *const keys[] = {"file", NULL};
-    _buffer_ struct buffer out = {0};
-    _free_ char *list = strndup((const char *)data, size);
-
-    if (!list)
-        return;
-    _free_ char *value = option_value(list, "file");
-    _free_ char *replaced = option_replace(list, "file", "x");
-    /* What is replaced must be what a second look finds. */
-    if (value && replaced) {
-        _free_ char *again = option_value(replaced, "file");
-        if (!again || strcmp(again, "x") != 0)
-            __builtin_trap();
-    }
-    (void)!option_filter(list, keys, false, &out);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const parts[])(const uint8_t *, size_t) = {watch, split_control, read_port,
-                                                             read_options};
+    static void (*const parts[])(const uint8_t *, size_t) = {watch, split_control, read_port};
 
     if (size > 0)
         parts[data[0] % ARRAY_SIZE(parts)](data + 1, size - 1);

@@ -1,12 +1,13 @@
-#include "tmm/arguments.h"
+#include "measure/qemu_options.h"
+#include "measure/rim.h"
 
 static int parse_number(const char *text, unsigned *ret, struct error *err)
 {
     char *end;
     unsigned long n = strtoul(text, &end, 10);
 
-    if (*text < '0' || *text > '9' || *end || n < 1 || n > VCPUS_MAX)
-        return error_set(err, EINVAL, "-smp: %s is not a number from 1 to %d", text, VCPUS_MAX);
+    if (*text < '0' || *text > '9' || *end || n < 1 || n > RIM_VCPUS_MAX)
+        return error_set(err, EINVAL, "-smp: %s is not a number from 1 to %d", text, RIM_VCPUS_MAX);
     *ret = (unsigned)n;
     return 0;
 }
@@ -21,8 +22,8 @@ static int multiply_level(const char *value, const char *level, unsigned *produc
 
     if (r < 0)
         return r;
-    if (n > VCPUS_MAX / *product)
-        return error_set(err, EINVAL, "-smp %s: more than %d vCPUs", value, VCPUS_MAX);
+    if (n > RIM_VCPUS_MAX / *product)
+        return error_set(err, EINVAL, "-smp %s: more than %d vCPUs", value, RIM_VCPUS_MAX);
     *product *= n;
     return 0;
 }
