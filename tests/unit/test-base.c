@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/secret.h"
 #include "base/spawn.h"
+#include "base/spawn_bounded.h"
 
 #include <sys/stat.h>
 
@@ -109,6 +110,66 @@ static void spawn_reports_status_and_last_words(void **state)
     assert_int_equal(spawn_wait(missing, NULL, -1, BYTES_NONE, NULL, &e), -ENOENT);
 }
 
+/* Neither gone nor dead and not yet waited for. */
+static bool is_running(pid_t pid)
+{
+    char path[64], state = 'Z';
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    _fclose_ FILE *f = fopen(path, "r");
+    return f && fscanf(f, "%*d (%*[^)]) %c", &state) == 1 && state != 'Z';
+}
+
+static int run_script(const char *script, unsigned seconds, char said[SPAWN_SAID_MAX],
+                      struct error *e)
+{
+    char *argv[] = {(char *)"sh", (char *)"-c", (char *)script, NULL};
+    return spawn_bounded(argv, seconds, said, e);
+}
+
+static void bounded_reports_status_and_words(void **state)
+{
+    (void)state;
+    struct error e = {0};
+    char said[SPAWN_SAID_MAX];
+    char *missing[] = {(char *)"no-such-program", NULL};
+    setenv("ENCROOT_TEST_WORD", "mine", 1);
+    assert_int_equal(run_script("echo $ENCROOT_TEST_WORD; cat >&2; exit 3", 20, said, &e), 3);
+    assert_string_equal(said, "mine\n");
+    assert_int_equal(run_script("seq 100000; echo end >&2", 20, said, &e), 0);
+    assert_int_equal(strlen(said), SPAWN_SAID_MAX - 1);
+    assert_non_null(strstr(said, "\n100000\nend\n"));
+    assert_int_equal(run_script("kill -KILL $$", 20, said, &e), -EIO);
+    assert_int_equal(spawn_bounded(missing, 20, said, &e), -ENOENT);
+    assert_string_equal(said, "");
+}
+
+/* What the program started is killed with it, whether it ends or must be ended. */
+static void bounded_leaves_nothing_running(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *script;
+        unsigned seconds;
+        int expected;
+    } cases[] = {
+        {"sleep 600 & echo $!", 60, 0},
+        {"sleep 600 & echo $!; wait", 1, -ETIMEDOUT},
+        {"trap '' TERM; sleep 600 & echo $!; wait; sleep 600", 1, -ETIMEDOUT},
+        {"sleep 600 & echo $!; kill -INT $PPID; wait", 60, -ECANCELED},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct error e = {0};
+        char said[SPAWN_SAID_MAX];
+        assert_int_equal(run_script(cases[i].script, cases[i].seconds, said, &e),
+                         cases[i].expected);
+        pid_t orphan = (pid_t)strtol(said, NULL, 10);
+        assert_true(orphan > 1);
+        for (int tries = 0; tries < 200 && is_running(orphan); tries++)
+            usleep(10000);
+        assert_false(is_running(orphan));
+    }
+}
+
 static void json_is_strict(void **state)
 {
     (void)state;
@@ -208,6 +269,8 @@ int main(void)
         cmocka_unit_test(hex_and_uuid_round_trip),
         cmocka_unit_test(atomic_file_appears_whole_or_not_at_all),
         cmocka_unit_test(spawn_reports_status_and_last_words),
+        cmocka_unit_test(bounded_reports_status_and_words),
+        cmocka_unit_test(bounded_leaves_nothing_running),
         cmocka_unit_test(json_is_strict),
         cmocka_unit_test(errors_are_printable),
         cmocka_unit_test(findings_start_as_reject),
