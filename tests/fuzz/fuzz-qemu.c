@@ -1,4 +1,5 @@
 /* What is read of QEMU's command line. */
+#include "measure/qemu_command.h"
 #include "measure/qemu_options.h"
 
 #include <string.h>
@@ -24,8 +25,27 @@ static void read_options(const uint8_t *data, size_t size)
     (void)!option_filter(list, keys, false, &out);
 }
 
+/* Words end at line breaks. */
+static void read_command(const uint8_t *data, size_t size)
+{
+    _qemu_command_ struct qemu_command c = {0};
+    struct error err = {0};
+    char *argv[34] = {(char *)"qemu"};
+    _free_ char *text = strndup((const char *)data, size);
+
+    if (!text)
+        return;
+    char *rest = text;
+    for (size_t n = 1; n < ARRAY_SIZE(argv) - 1 && (argv[n] = strsep(&rest, "\n")); n++)
+        ;
+    if (qemu_command_parse(&c, argv, &err) == 0 &&
+        ((!c.firmware && !c.kernel) || c.vcpus.value < 1 || c.vcpus.value > RIM_VCPUS_MAX))
+        __builtin_trap();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     read_options(data, size);
+    read_command(data, size);
     return 0;
 }
