@@ -30,6 +30,14 @@ _encroot() {
         return
     fi
 
+    # Behind -- stands another program's command line.
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        [[ ${COMP_WORDS[i]} == -- ]] || continue
+        [[ $i == $((COMP_CWORD - 1)) ]] && line=-c || line=-f
+        mapfile -t COMPREPLY < <(compgen "$line" -- "$current")
+        return
+    done
+
     # shellcheck disable=SC2086
     local help
     help=$("$program" $command --help 2>/dev/null)

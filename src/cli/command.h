@@ -30,6 +30,7 @@ int cmd_init(int argc, char **argv);
 int cmd_policy_check(int argc, char **argv);
 int cmd_policy_new(int argc, char **argv);
 int cmd_policy_show(int argc, char **argv);
+int cmd_rim(int argc, char **argv);
 int cmd_unlock(int argc, char **argv);
 
 #endif

@@ -20,6 +20,7 @@ static const struct command commands[] = {
     {"policy new", "make an appraisal policy from an image, keys and good evidence",
      cmd_policy_new},
     {"policy show", "show what an appraisal policy accepts", cmd_policy_show},
+    {"rim", "compute the initial measurement of a virtCCA guest", cmd_rim},
     {"unlock", "attest a waiting guest and release its key", cmd_unlock},
 };
 

@@ -83,6 +83,13 @@ class Completion(CommandTest):
         self.assertLessEqual({"--ip", "--save-evidence", "--json"}, self.complete("unlock", "--"))
         self.assertEqual(self.complete("unlock", "-i", "x", "--save"), {"--save-evidence"})
 
+    def test_another_programs_command_line(self):
+        (self.folder / "image.fd").write_text("")
+        self.assertEqual(self.complete("rim", "--qe"), {"--qemu"})
+        self.assertLessEqual({"bash"}, self.complete("rim", "--qemu", "--", "bas"))
+        self.assertEqual(self.complete("rim", "--qemu", "--", "bash", "image"), {"image.fd"})
+        self.assertEqual(self.complete("rim", "--qemu", "--", "bash", "--qe"), set())
+
     def test_files_and_folders(self):
         (self.folder / "keys").mkdir()
         (self.folder / "key.bin").write_text("")
