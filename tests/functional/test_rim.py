@@ -296,7 +296,15 @@ class StubbornQemu(RimTest):
     def setUp(self):
         super().setUp()
         self.qemu = self.folder / "qemu"
-        self.qemu.write_text("#!/bin/sh\ntrap '' TERM\necho $$ >started\nsleep 600 &\nwait\nsleep 600\n")
+        self.qemu.write_text(r"""#!/bin/sh
+trap '' TERM
+for last; do :; done
+echo half a tree >"$(echo "${last#dumpdtb=}" | sed 's/,,/,/g')"
+echo $$ >started
+sleep 600 &
+wait
+sleep 600
+""")
         self.qemu.chmod(0o755)
 
     def running(self):
@@ -326,7 +334,8 @@ class StubbornQemu(RimTest):
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
                     started = self.folder / "started"
                     self.wait_until(lambda: started.exists() and started.read_text())
-                    self.assertEqual(len(list(self.temporary.iterdir())), 1)
+                    self.assertEqual([p.name for p in self.temporary.rglob("*") if p.is_file()],
+                                     ["dtb"])
                     self.assertGreaterEqual(len(self.running()), 1)
                     process.send_signal(how)
                     out, said = process.communicate(timeout=30)
