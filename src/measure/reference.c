@@ -8,6 +8,7 @@
 #define KERNELS_MAX 256
 #define FILES_MAX 1024
 #define CMDLINES_MAX 256
+#define COMMANDS_MAX 65536
 
 /* ---- reading ---- */
 
@@ -41,24 +42,26 @@ static int get_text(const json_t *object, const char *key, bool required, char *
     return r < 0 ? r : copy_string(ret, s, err);
 }
 
-static int get_cmdlines(json_t *object, char ***ret, const char *where, struct error *err)
+/* A list of texts; absent leaves NULL. */
+static int get_texts(json_t *object, const char *key, size_t max, char ***ret, const char *where,
+                     struct error *err)
 {
     json_t *list;
-    if (!json_object_get(object, "cmdline"))
+    if (!json_object_get(object, key))
         return 0;
-    int r = json_get_array(object, "cmdline", &list, where, err);
+    int r = json_get_array(object, key, &list, where, err);
     if (r < 0)
         return r;
     size_t n = json_array_size(list);
-    if (n > CMDLINES_MAX)
-        return error_set(err, EINVAL, "%s: \"cmdline\": more than %d entries", where, CMDLINES_MAX);
+    if (n > max)
+        return error_set(err, EINVAL, "%s: \"%s\": more than %zu entries", where, key, max);
     *ret = calloc(n + 1, sizeof(**ret));
     if (!*ret)
         return error_set(err, ENOMEM, "out of memory");
     for (size_t i = 0; i < n; i++) {
         const json_t *v = json_array_get(list, i);
         if (!json_is_string(v))
-            return error_set(err, EINVAL, "%s: \"cmdline\"[%zu] must be a string", where, i);
+            return error_set(err, EINVAL, "%s: \"%s\"[%zu] must be a string", where, key, i);
         r = copy_string(&(*ret)[i], json_string_value(v), err);
         if (r < 0)
             return r;
@@ -90,7 +93,7 @@ static int parse_kernel(struct reference_kernel *k, json_t *j, enum hash_alg alg
         r = get_digest(j, digests[i].key, alg, false, digests[i].digest, where, err);
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(texts); i++)
         r = get_text(j, texts[i].key, false, texts[i].text, where, err);
-    return r < 0 ? r : get_cmdlines(j, &k->cmdlines, where, err);
+    return r < 0 ? r : get_texts(j, "cmdline", CMDLINES_MAX, &k->cmdlines, where, err);
 }
 
 static int parse_kernels(struct reference_values *v, json_t *root, const char *name,
@@ -164,7 +167,9 @@ static int parse_root(struct reference_values *v, json_t *root, const char *name
         r = get_digest(root, "shim", v->alg, false, &v->shim, name, err);
     if (r == 0)
         r = parse_kernels(v, root, name, err);
-    return r < 0 ? r : parse_files(v, root, name, err);
+    if (r == 0)
+        r = parse_files(v, root, name, err);
+    return r < 0 ? r : get_texts(root, "grub_commands", COMMANDS_MAX, &v->grub_commands, name, err);
 }
 
 int reference_values_parse(struct reference_values *ret, struct bytes json, const char *name,
@@ -209,6 +214,16 @@ static void put_known_text(json_t *object, const char *key, const char *text, bo
         put(object, key, json_string(text), failed);
 }
 
+static void put_known_texts(json_t *object, const char *key, char *const *texts, bool *failed)
+{
+    if (!texts)
+        return;
+    json_t *list = json_array();
+    for (size_t i = 0; texts[i]; i++)
+        *failed |= json_array_append_new(list, json_string(texts[i])) < 0;
+    put(object, key, list, failed);
+}
+
 static json_t *format_kernel(const struct reference_kernel *k, bool *failed)
 {
     json_t *j = json_object();
@@ -219,13 +234,22 @@ static json_t *format_kernel(const struct reference_kernel *k, bool *failed)
     put_known_digest(j, "kernel_authenticode", &k->kernel_pe, failed);
     put_known_text(j, "path", k->path, failed);
     put_known_text(j, "initramfs_path", k->initramfs_path, failed);
-    if (k->cmdlines) {
-        json_t *list = json_array();
-        for (size_t i = 0; k->cmdlines[i]; i++)
-            *failed |= json_array_append_new(list, json_string(k->cmdlines[i])) < 0;
-        put(j, "cmdline", list, failed);
-    }
+    put_known_texts(j, "cmdline", k->cmdlines, failed);
     return j;
+}
+
+static void put_files(json_t *root, const struct reference_values *v, bool *failed)
+{
+    if (v->grub_cfg_count == 0)
+        return;
+    json_t *files = json_array();
+    for (size_t i = 0; i < v->grub_cfg_count; i++) {
+        json_t *file = json_object();
+        put(file, "path", json_string(v->grub_cfgs[i].path), failed);
+        put_digest(file, "sha256", &v->grub_cfgs[i].digest, failed);
+        *failed |= json_array_append_new(files, file) < 0;
+    }
+    put(root, "grub_cfgs", files, failed);
 }
 
 static json_t *format_root(const struct reference_values *v, bool *failed)
@@ -239,16 +263,8 @@ static json_t *format_root(const struct reference_values *v, bool *failed)
     put(root, "kernels", kernels, failed);
     put(root, "hash_alg", json_string(hash_name(v->alg)), failed);
     put_known_digest(root, "shim", &v->shim, failed);
-    if (v->grub_cfg_count == 0)
-        return root;
-    json_t *files = json_array();
-    for (size_t i = 0; i < v->grub_cfg_count; i++) {
-        json_t *file = json_object();
-        put(file, "path", json_string(v->grub_cfgs[i].path), failed);
-        put_digest(file, "sha256", &v->grub_cfgs[i].digest, failed);
-        *failed |= json_array_append_new(files, file) < 0;
-    }
-    put(root, "grub_cfgs", files, failed);
+    put_files(root, v, failed);
+    put_known_texts(root, "grub_commands", v->grub_commands, failed);
     return root;
 }
 
@@ -266,11 +282,16 @@ int reference_values_format(const struct reference_values *v, struct buffer *ret
     return r < 0 ? error_set(err, -r, "reference values: too large") : 0;
 }
 
+static void free_texts(char **texts)
+{
+    for (size_t i = 0; texts && texts[i]; i++)
+        free(texts[i]);
+    free(texts);
+}
+
 static void free_kernel(struct reference_kernel *k)
 {
-    for (size_t i = 0; k->cmdlines && k->cmdlines[i]; i++)
-        free(k->cmdlines[i]);
-    free(k->cmdlines);
+    free_texts(k->cmdlines);
     free(k->version);
     free(k->path);
     free(k->initramfs_path);
@@ -282,6 +303,7 @@ void reference_values_free(struct reference_values *v)
         free_kernel(&v->kernels[i]);
     for (size_t i = 0; i < v->grub_cfg_count; i++)
         free(v->grub_cfgs[i].path);
+    free_texts(v->grub_commands);
     free(v->kernels);
     free(v->grub_cfgs);
     *v = (struct reference_values){0};

@@ -12,6 +12,8 @@
  *   "shim"       Authenticode SHA-256 of shim, absent without   (ours)
  *   "grub_cfgs"  [{"path", "sha256"}]: every configuration file GRUB reads, in order, as paths
  *                relative to their filesystem                   (ours)
+ *   "grub_commands" ["set timeout=1", "set prefix=(*)/grub", ...]: every command that GRUB may
+ *                measure, as patterns (measure/grub_pattern.h); absent: not known  (ours)
  */
 #ifndef ENCROOT_MEASURE_REFERENCE_H
 #define ENCROOT_MEASURE_REFERENCE_H
@@ -44,6 +46,7 @@ struct reference_values {
     struct digest grub_cfg;
     struct reference_file *grub_cfgs;
     size_t grub_cfg_count;
+    char **grub_commands; /* NULL-terminated; NULL: not known */
     struct reference_kernel *kernels;
     size_t kernel_count;
 };

@@ -2,6 +2,8 @@
 #include "base/hex.h"
 #include "base/io.h"
 #include "base/spawn.h"
+#include "measure/grub_image.h"
+#include "measure/grub_pattern.h"
 #include "measure/decompress.h"
 #include "measure/kernel.h"
 #include "measure/pe.h"
@@ -447,6 +449,7 @@ static void sample_reference_values_parse(void **state)
     assert_int_equal(v.kernels[0].initramfs.size, 0);
     assert_null(v.kernels[0].cmdlines);
     assert_null(v.kernels[0].path);
+    assert_null(v.grub_commands);
 }
 
 static void reference_values_round_trip(void **state)
@@ -469,7 +472,10 @@ static void reference_values_round_trip(void **state)
     };
     struct reference_file files[] = {{(char *)"/EFI/debian/grub.cfg", a},
                                      {(char *)"/grub/grub.cfg", b}};
+    char *commands[] = {(char *)"set prefix=(*)/grub", (char *)"menuentry a {\n\tlinux \\\\*\n}",
+                        NULL};
     struct reference_values v = {.alg = HASH_SHA256,
+                                 .grub_commands = commands,
                                  .shim = a,
                                  .grub = b,
                                  .grub_cfg = a,
@@ -492,6 +498,8 @@ static void reference_values_round_trip(void **state)
     assert_int_equal(w.kernels[1].kernel.size, 0);
     assert_string_equal(w.grub_cfgs[1].path, "/grub/grub.cfg");
     assert_true(digest_equal(&w.grub_cfgs[1].digest, &b));
+    assert_string_equal(w.grub_commands[1], commands[1]);
+    assert_null(w.grub_commands[2]);
 
     /* The sample's tools look for each of these. */
     assert_int_equal(buffer_append(&text, "", 1), 0);
@@ -524,6 +532,8 @@ static void wrong_reference_values_are_refused(void **state)
         "{\"hash_alg\":\"sha-256\",\"kernels\":[{\"version\":\"1\",\"cmdline\":[1]}]}",
         "{\"hash_alg\":\"sha-256\",\"kernels\":[],\"grub_cfgs\":[{\"path\":\"/x\"}]}",
         "{\"hash_alg\":\"sha-256\",\"kernels\":[],\"grub\":\"zz\"}",
+        "{\"hash_alg\":\"sha-256\",\"kernels\":[],\"grub_commands\":\"set\"}",
+        "{\"hash_alg\":\"sha-256\",\"kernels\":[],\"grub_commands\":[7]}",
         "{\"hash_alg\":\"sha-256\",\"kernels\":[],\"kernels\":[]}",
     };
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
@@ -532,6 +542,77 @@ static void wrong_reference_values_are_refused(void **state)
         assert_int_equal(reference_values_parse(&v, BYTES_STR(texts[i]), "hash.json", &e), -EINVAL);
         assert_int_equal(strncmp(e.text, "hash.json", 9), 0);
     }
+}
+
+/* ---- GRUB's commands ---- */
+
+static void grub_patterns(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pattern;
+        const char *text;
+        bool matches;
+    } cases[] = {
+        {"set a=b", "set a=b", true},
+        {"set a=b", "set a=bc", false},
+        {"set a=b", "set a=", false},
+        {"set a=b", "", false},
+        {"", "", true},
+        {"", "x", false},
+        {"set prefix=(*)/grub", "set prefix=(hd0,gpt2)/grub", true},
+        {"set prefix=(*)/grub", "set prefix=()/grub", true},
+        {"source */grub.cfg", "source (hd0)/grub/grub.cfg", true},
+        {"set prefix=(*)/grub", "set prefix=(hd0)/grub/grub", false},
+        {"set prefix=(*)/grub", "set prefix=(hd0) x/grub", false},
+        {"set prefix=(*)/grub", "set prefix=(hd0)\n/grub", false},
+        {"a*b*c", "abbc", true},
+        {"a*b*c", "axbxbxc", true},
+        {"a*b*c", "axbx c", false},
+        {"[ * = xy ]", "[ 1 = xy ]", true},
+        {"[ * ]", "[  ]", true},
+        {"[ * ]", "[ ]", true},
+        {"[ * ]", "[ a b ]", false},
+        {"linux /v ro *", "linux /v ro", true},
+        {"linux /v ro *", "linux /v ro x", true},
+        {"linux /v ro *", "linux /v ro x y", false},
+        {"linux /v *x", "linux /v", false},
+        {"x * * y", "x a y", true},
+        {"x * * y", "x a b y", true},
+        {"x * * y", "x a b c y", false},
+        {"* x", "a x", true},
+        {"echo \\*\\\\", "echo *\\", true},
+        {"echo \\*\\\\", "echo ab\\", false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+        if (grub_pattern_matches(cases[i].pattern, BYTES_STR(cases[i].text)) != cases[i].matches)
+            fail_msg("\"%s\", \"%s\"", cases[i].pattern, cases[i].text);
+}
+
+/* What a hostile guest wrote costs no more than its size. */
+static void grub_patterns_are_cheap(void **state)
+{
+    (void)state;
+    _buffer_ struct buffer text = {0};
+    for (size_t i = 0; i < 20000; i++)
+        assert_int_equal(buffer_append(&text, "a a", 2 + i % 2), 0);
+    assert_false(grub_pattern_matches("a * * * * * * * * * * * * b", buffer_bytes(&text)));
+    memset(text.data, 'a', text.size);
+    assert_false(grub_pattern_matches("a*a*a*a*a*a*a*b", buffer_bytes(&text)));
+}
+
+static void grub_memdisk_is_found(void **state)
+{
+    (void)state;
+    static const uint8_t wide[] = "..mimg....mimg\0\0\0\0\x18\0\0\0\0\0\0\0\x34\0\0\0\0\0\0\0"
+                                  "\0\0\0\0\x0c\0\0\0code\x01\0\0\0\x10\0\0\0the disk..";
+    static const uint8_t narrow[] = "mimg\x0c\0\0\0\x18\0\0\0\x01\0\0\0\x0c\0\0\0disk";
+    struct bytes disk = grub_image_memdisk(BYTES_OF(wide));
+    assert_true(bytes_equal(disk, BYTES_STR("the disk")));
+    disk = grub_image_memdisk(BYTES(narrow, sizeof(narrow) - 1));
+    assert_true(bytes_equal(disk, BYTES_STR("disk")));
+    for (size_t n = 0; n < sizeof(narrow) - 1; n++)
+        assert_int_equal(grub_image_memdisk(BYTES(narrow, n)).size, 0);
 }
 
 int main(void)
@@ -548,6 +629,9 @@ int main(void)
         cmocka_unit_test(compressed_pe_kernel_has_the_digest_of_the_pe),
         cmocka_unit_test(kernels_with_a_back_door_for_an_initramfs_are_known),
         cmocka_unit_test(hostile_kernel_headers_are_refused),
+        cmocka_unit_test(grub_patterns),
+        cmocka_unit_test(grub_patterns_are_cheap),
+        cmocka_unit_test(grub_memdisk_is_found),
         cmocka_unit_test(sample_reference_values_parse),
         cmocka_unit_test(reference_values_round_trip),
         cmocka_unit_test(wrong_reference_values_are_refused),
