@@ -32,6 +32,7 @@ struct parser {
     struct error *err;
     struct buffer word; /* the last TOKEN_WORD, NUL-terminated */
     bool quoted;        /* some of it was quoted: no keyword */
+    bool negated;       /* the command's result, by "!" */
     struct level stack[GRUBCFG_DEPTH_MAX];
     size_t depth;
     int entry; /* whose body we are in */
@@ -232,8 +233,11 @@ static int close_block(struct parser *p, const char *closer)
     if (p->depth == 0 || strcmp(p->stack[p->depth - 1].closer, closer) != 0)
         return error_set(p->err, EBADMSG, "%s: line %u: \"%s\" closes nothing", p->name, p->line,
                          closer);
-    if (p->stack[--p->depth].block == BLOCK_ENTRY)
-        p->entry = p->config.entries[p->entry].parent;
+    if (p->stack[--p->depth].block == BLOCK_ENTRY) {
+        struct grub_entry *e = &p->config.entries[p->entry];
+        e->body.size = (size_t)(p->in.data + p->at - e->body.data) - strlen(closer);
+        p->entry = e->parent;
+    }
     return 0;
 }
 
@@ -250,8 +254,11 @@ static int add_command(struct parser *p, char ***words, unsigned line)
             return no_memory(p);
         c->commands = longer;
     }
-    c->commands[c->command_count++] = (struct grub_command){
-        .words = TAKE_PTR(*words), .entry = p->entry, .conditional = in_condition(p), .line = line};
+    c->commands[c->command_count++] = (struct grub_command){.words = TAKE_PTR(*words),
+                                                            .negated = p->negated,
+                                                            .entry = p->entry,
+                                                            .conditional = in_condition(p),
+                                                            .line = line};
     return 0;
 }
 
@@ -286,7 +293,8 @@ static int describe_entry(struct parser *p, struct grub_entry *e, char *const *w
     return e->title ? 0 : bad(p, "a menu entry without a title");
 }
 
-static int open_entry(struct parser *p, char *const *words, unsigned line)
+/* Behind the brace that opens its block. */
+static int open_entry(struct parser *p, char ***words, unsigned line)
 {
     struct grub_config *c = &p->config;
     if (c->entry_count == ENTRIES_MAX)
@@ -297,10 +305,12 @@ static int open_entry(struct parser *p, char *const *words, unsigned line)
     c->entries = longer;
     struct grub_entry *e = &c->entries[c->entry_count++];
     *e = (struct grub_entry){.parent = p->entry,
-                             .submenu = strcmp(words[0], "submenu") == 0,
+                             .submenu = strcmp((*words)[0], "submenu") == 0,
+                             .body = {.data = p->in.data + p->at},
                              .conditional = in_condition(p),
                              .line = line};
-    int r = describe_entry(p, e, words);
+    e->words = TAKE_PTR(*words);
+    int r = describe_entry(p, e, e->words);
     if (r < 0)
         return r;
     p->entry = (int)(c->entry_count - 1);
@@ -327,6 +337,7 @@ static const struct keyword *find_keyword(const char *word)
 
 static int apply_keyword(struct parser *p, const struct keyword *k)
 {
+    p->negated |= strcmp(k->word, "!") == 0;
     if (k->opens)
         return open_block(p, BLOCK_CONDITION, k->opens);
     return k->closes ? close_block(p, k->closes) : 0;
@@ -344,7 +355,7 @@ static int end_command(struct parser *p, char ***words, enum token by, unsigned 
         if (!*words)
             return open_block(p, BLOCK_GROUP, "}");
         if (opens_menu(*words))
-            return open_entry(p, *words, line);
+            return open_entry(p, words, line);
         if (strcmp((*words)[0], "function") == 0)
             return open_block(p, BLOCK_FUNCTION, "}");
         return bad(p, "unexpected \"{\"");
@@ -359,6 +370,7 @@ static int parse_command(struct parser *p, enum token *ended_by)
     _strings_ char **words = NULL;
     unsigned line = p->line;
     size_t count = 0;
+    p->negated = false;
     for (;;) {
         enum token t = next_token(p);
         if (t == TOKEN_BAD)
@@ -422,6 +434,7 @@ void grub_config_free(struct grub_config *c)
     for (size_t i = 0; i < c->entry_count; i++) {
         free(c->entries[i].title);
         free(c->entries[i].id);
+        strings_free(c->entries[i].words);
     }
     for (size_t i = 0; i < c->command_count; i++)
         strings_free(c->commands[i].words);

@@ -21,9 +21,11 @@
 #define GRUBCFG_VAR(name) "\001" name "\002"
 
 struct grub_entry {
-    char *title; /* the first word; may hold variables */
-    char *id;    /* --id, else NULL */
-    int parent;  /* index of the submenu it is in, -1 at the top */
+    char *title;       /* the first word; may hold variables */
+    char *id;          /* --id, else NULL */
+    char **words;      /* "menuentry" and what is before its block; NULL-terminated */
+    struct bytes body; /* the block without its braces: a view into the text parsed */
+    int parent;        /* index of the submenu it is in, -1 at the top */
     bool submenu;
     bool conditional; /* under an if or a loop, or in a function */
     unsigned line;
@@ -31,6 +33,7 @@ struct grub_entry {
 
 struct grub_command {
     char **words; /* NULL-terminated, at least one */
+    bool negated; /* there is a "!" before it */
     int entry;    /* index of the entry whose body it is in, -1 at the top */
     bool conditional;
     unsigned line;
@@ -43,7 +46,8 @@ struct grub_config {
     size_t command_count;
 };
 
-/* -EBADMSG with the line for what GRUB's parser would refuse too, and for what is too deep. */
+/* -EBADMSG with the line for what GRUB's parser would refuse too, and for what is too deep. `text`
+ * must outlive the entries' bodies. */
 int grub_config_parse(struct grub_config *ret, struct bytes text, const char *name,
                       struct error *err) _must_use_;
 void grub_config_free(struct grub_config *c);

@@ -1,4 +1,5 @@
 #include "image/predict.h"
+#include "image/grubcommands.h"
 #include "image/text.h"
 #include "measure/kernel.h"
 #include "measure/pe.h"
@@ -33,6 +34,17 @@ static int add_file(struct reference_values *v, const char *path, struct bytes c
     return hash(&f->digest, v->alg, content, err);
 }
 
+/* GRUB's own commands, the stub's, and those of the main configuration. */
+static int predict_commands(struct reference_values *v, const struct bootpath *p, struct bytes stub,
+                            struct bytes main, struct error *err)
+{
+    char ***list = &v->grub_commands;
+    int r = grub_commands_of_program(list, buffer_bytes(&p->grub_file), err);
+    if (r == 0 && !p->main_on_esp)
+        r = grub_commands_of_text(list, stub, p->configs[p->first].path, err);
+    return r < 0 ? r : grub_commands_of_text(list, main, p->main_path, err);
+}
+
 int predict_boot(struct reference_values *v, const struct bootpath *p, struct bytes stub,
                  struct bytes main, struct error *err)
 {
@@ -47,7 +59,9 @@ int predict_boot(struct reference_values *v, const struct bootpath *p, struct by
     r = hash(&v->grub_cfg, v->alg, main, err);
     if (r == 0 && !p->main_on_esp)
         r = add_file(v, p->configs[p->first].path, stub, err);
-    return r < 0 ? r : add_file(v, p->main_path, main, err);
+    if (r == 0)
+        r = add_file(v, p->main_path, main, err);
+    return r < 0 ? r : predict_commands(v, p, stub, main, err);
 }
 
 /* ---- kernels ---- */

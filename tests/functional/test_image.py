@@ -257,6 +257,45 @@ class Encrypt(ImageTest):
         self.assertEqual(kernel["cmdline"], [f"/vmlinuz-{v} root=/dev/mapper/encroot ro "
                                              f"console=ttyS0,115200 {FIXED}"])
 
+    def test_commands_are_those_that_grub_measures(self):
+        """As a boot under OVMF measured them; what depends on a variable has a *."""
+        self.encrypt(self.small, "out.raw")
+        values = json.loads((self.folder / "out.hash.json").read_text())
+        boot, root = small_guest.fs_uuid("boot"), small_guest.fs_uuid("root")
+        v = small_guest.version()
+        linux = f"linux /vmlinuz-{v} root=/dev/mapper/encroot ro console=ttyS0,115200 {FIXED}"
+        search = f"search --no-floppy --fs-uuid --set=root {boot}"
+        initrd = f"initrd /encroot-{v}.img"
+        block = f"--unrestricted {{\n\t{search}\n\t{linux}\n\t{initrd}\n}}"
+        first, second = "Debian GNU/Linux", f"Debian GNU/Linux, with Linux {v}"
+        self.assertEqual(values["grub_commands"], [
+            # GRUB's own, from the disk in its image
+            "[ -z * -o ! -e * ]", "! search --file --set=root /.disk/info",
+            "search --file --set=root /.disk/mini-info", "set prefix=(*)/boot/grub",
+            "[ -e */x86_64-efi/grub.cfg ]", "source */x86_64-efi/grub.cfg", "[ -e */grub.cfg ]",
+            "source */grub.cfg",
+            # the stub on the ESP
+            f"search.fs_uuid {boot} root hd0,gpt2", "set prefix=(*)/grub", "configfile */grub.cfg",
+            # the new configuration
+            "set superusers=", "export superusers", "terminal_input console",
+            "terminal_output console", "set timeout=1", "set default=0",
+            f"menuentry {first} --id gnulinux-simple-{root} {block}", f"setparams {first}",
+            search, linux, initrd,
+            f"menuentry {second} --id gnulinux-{v}-advanced-{root} {block}", f"setparams {second}"])
+
+    def test_commands_of_an_ordinary_image(self):
+        values = json.loads(self.encroot("image", "measure", "-i", self.small).stdout)
+        v, root = small_guest.version(), small_guest.fs_uuid("root")
+        commands = values["grub_commands"]
+        for command in ("[ -s */grubenv ]", "load_env", "set default=*", "[ x* = xy ]", "load_video",
+                        "insmod gzio", "setparams Debian GNU/Linux", f"initrd /initrd.img-{v}",
+                        f"linux /vmlinuz-{v} root=UUID={root} ro console=ttyS0,115200"):
+            self.assertIn(command, commands)
+        self.assertEqual(len(commands), len(set(commands)))
+        entry, = [c for c in commands if c.startswith("menuentry Debian GNU/Linux --class debian ")]
+        text = debugfs(device(self.small, "boot"), "cat /grub/grub.cfg").decode()
+        self.assertIn(entry[entry.index(" {") + 1:], text)
+
     def test_same_input_and_key_same_measured_files(self):
         run("qemu-img", "convert", "-c", "-O", "qcow2", self.small, self.folder / "in.qcow2")
         self.encrypt(self.small, "a.raw")

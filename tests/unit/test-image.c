@@ -6,6 +6,7 @@
 #include "image/cpio.h"
 #include "image/fstab.h"
 #include "image/growth.h"
+#include "image/grubcommands.h"
 #include "image/grubgen.h"
 #include "image/initramfs.h"
 #include "image/modules.h"
@@ -639,6 +640,67 @@ static void stubs(void **state)
     }
 }
 
+/* ---- what GRUB measures ---- */
+static void assert_commands(const char *text, const char *const *expected, size_t count)
+{
+    struct error err = {0};
+    _strings_ char **list = NULL;
+    if (grub_commands_of_text(&list, BYTES_STR(text), "grub.cfg", &err) < 0)
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < count; i++)
+        assert_string_equal(list[i] ? list[i] : "(none)", expected[i]);
+    assert_int_equal(strings_count(list), count);
+}
+
+static void commands_as_grub_measures_them(void **state)
+{
+    static const char *const simple[] = {"set a=b c", "set b=", "echo  x", "echo \\*\\\\"};
+    assert_commands("set  'a=b c'\n# no\nset b=\"\"; echo '' x\necho '*\\'\nset b=\n", simple,
+                    ARRAY_SIZE(simple));
+    static const char *const variables[] = {"set prefix=(*)/grub", "[ x* = xy ]",
+                                            "! search --file /x", "echo * a*b", "load"};
+    assert_commands("set prefix=($root)/grub\nif [ x$feature = xy ] && ! search --file /x; then\n"
+                    "echo \"${a}${b}\" a${c}b\nelse load\nfi\n",
+                    variables, ARRAY_SIZE(variables));
+    static const char *const function[] = {"set x=*", "f"};
+    assert_commands("function f {\n set x=$1\n}\nf\n", function, ARRAY_SIZE(function));
+}
+
+/* As in the log of a real boot (data/eventlogs/grub-secureboot.bin). */
+static void menu_entries_as_grub_measures_them(void **state)
+{
+    static const char *const entry[] = {
+        "menuentry Debian --class os --id d-1 { \n\n search 'x y' --set=root # c\n\tlinux /v $q\n}",
+        "setparams Debian", "search x y --set=root", "linux /v *"};
+    assert_commands("menuentry 'Debian' --class os $menuentry_id_option 'd-1' { \r\n\n"
+                    "# whole line\n search 'x y' --set=root # c\n\tlinux /v $q\n}\n",
+                    entry, ARRAY_SIZE(entry));
+    static const char *const menu[] = {"submenu More {\nmenuentry 'a b' { linux /v; }\n}",
+                                       "setparams More", "menuentry a b { linux /v; }",
+                                       "setparams a b", "linux /v"};
+    assert_commands("submenu More {\nmenuentry 'a b' { linux /v; }\n}\n", menu, ARRAY_SIZE(menu));
+}
+
+/* hash.json is UTF-8. */
+static void other_encodings_become_wildcards(void **state)
+{
+    static const char *const utf8[] = {"echo gr\xc3\xbc\xc3\x9f"}, *const latin[] = {"echo gr**"};
+    assert_commands("echo gr\xc3\xbc\xc3\x9f\n", utf8, 1);
+    assert_commands("echo gr\xfc\xdf\n", latin, 1);
+}
+
+static void commands_of_the_program(void **state)
+{
+    struct error err = {0};
+    _strings_ char **list = NULL;
+    assert_int_equal(grub_commands_of_program(&list, BYTES_STR("no modules"), &err), 0);
+    assert_null(list);
+    /* A memdisk that cannot be read. */
+    static const char program[] = "mimg\x0c\0\0\0\x18\0\0\0\x01\0\0\0\x0c\0\0\0hsqs";
+    assert_int_equal(grub_commands_of_program(&list, BYTES(program, sizeof(program) - 1), &err), 0);
+    assert_true(strings_contain(list, "source */grub.cfg"));
+}
+
 /* ---- command line ---- */
 static void command_line_is_rewritten(void **state)
 {
@@ -926,6 +988,10 @@ int main(void)
         cmocka_unit_test(plan_default),
         cmocka_unit_test(generated_config_reads_back),
         cmocka_unit_test(stubs),
+        cmocka_unit_test(commands_as_grub_measures_them),
+        cmocka_unit_test(menu_entries_as_grub_measures_them),
+        cmocka_unit_test(other_encodings_become_wildcards),
+        cmocka_unit_test(commands_of_the_program),
         cmocka_unit_test(command_line_is_rewritten),
         cmocka_unit_test(hatches),
         cmocka_unit_test(append_and_ip),
