@@ -165,6 +165,7 @@ void boot_walk_end(struct boot_walk *w)
         [SLOT_CMDLINE] = {"boot.cmdline", "a kernel command line of the reference values"},
         [SLOT_INITRAMFS] = {"boot.initramfs", "the initramfs of that kernel"},
     };
+    boot_commands_end(w);
     skip_programs(w, PROGRAM_KERNEL); /* that one's file is the requirement: slots below */
     for (; w->at < w->slot_count; w->at++) {
         const struct slot *s = &w->slots[w->at];

@@ -42,9 +42,11 @@ struct boot_walk {
     size_t slot_count;
     size_t at; /* the slot expected next */
 
-    bool grub_ran;      /* GRUB has measured something */
-    unsigned moks_seen; /* bits of shim's records */
-    size_t number;      /* of the record, from 1, for messages */
+    bool grub_ran;               /* GRUB has measured something */
+    bool configuration_rejected; /* a rejection says already that GRUB read another one */
+    size_t command_count;        /* of GRUB's, known ones */
+    unsigned moks_seen;          /* bits of shim's records */
+    size_t number;               /* of the record, from 1, for messages */
 };
 
 int boot_walk_begin(struct boot_walk *w, const struct reference_values *ref,
@@ -57,6 +59,10 @@ void boot_walk_free(struct boot_walk *w);
 void boot_program(struct boot_walk *w, const struct event *e);
 void boot_file(struct boot_walk *w, const struct event *e);
 void boot_cmdline(struct boot_walk *w, const struct event *e);
+/* A command of GRUB, where the reference values know its commands; only a rejection adds a finding
+ * at once, boot_commands_end() one for all that passed. */
+void boot_command(struct boot_walk *w, const struct event *e);
+void boot_commands_end(struct boot_walk *w);
 
 /* Rejection of one record that nothing explains; `why` may be NULL. */
 void boot_unexplained(struct boot_walk *w, const struct event *e, const char *why);

@@ -114,6 +114,7 @@ static void reject_slot(struct boot_walk *w, const struct slot *s, const char *f
 {
     char expected[1024];
     describe_slot(w, s, expected, sizeof(expected));
+    w->configuration_rejected |= s->kind == SLOT_CONFIGURATION;
     finding_add(w->f, kinds[s->kind].check, VERDICT_REJECT, expected, found);
     finding_remedy(w->f, REMEDY_IMAGE);
 }

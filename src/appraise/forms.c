@@ -184,16 +184,15 @@ static bool is_plain_serial(struct bytes arguments)
 
 bool form_grub_command(const struct event *e)
 {
-    static const char prefix[] = "grub_cmd: ";
     static const char *const blocks[] = {"menuentry", "submenu"};
     static const char *const initrds[] = {"initrd", "initrdefi"};
-    struct bytes text = record_text(e);
-    if (text.size > COMMAND_MAX || !bytes_start_with(text, prefix))
+    struct bytes command;
+    if (!record_command(e, &command) || command.size > COMMAND_MAX || !record_measures(e, command))
         return false;
-    struct bytes command = bytes_from(text, strlen(prefix));
+    if (bytes_start_with(command, "! ")) /* inverts the result, which nobody measures */
+        command = bytes_from(command, 2);
     struct bytes word = first_word(command);
-    if (!record_measures(e, command) ||
-        !is_printable(command, is_word(word, blocks, ARRAY_SIZE(blocks))))
+    if (!is_printable(command, is_word(word, blocks, ARRAY_SIZE(blocks))))
         return false;
     if (is_word(word, initrds, ARRAY_SIZE(initrds)))
         return is_plain_initrd(bytes_from(command, word.size + 1));

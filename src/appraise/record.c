@@ -53,6 +53,16 @@ struct bytes bytes_from(struct bytes b, size_t at)
     return at < b.size ? BYTES(b.data + at, b.size - at) : BYTES_NONE;
 }
 
+bool record_command(const struct event *e, struct bytes *ret)
+{
+    static const char prefix[] = "grub_cmd: ";
+    struct bytes text = record_text(e);
+    if (!bytes_start_with(text, prefix))
+        return false;
+    *ret = bytes_from(text, strlen(prefix));
+    return true;
+}
+
 struct bytes record_path(const struct event *e)
 {
     struct bytes text = record_text(e);

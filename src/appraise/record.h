@@ -25,6 +25,9 @@ struct bytes record_text(const struct event *e);
 bool bytes_start_with(struct bytes b, const char *prefix);
 struct bytes bytes_from(struct bytes b, size_t at);
 
+/* True for a command of GRUB ("grub_cmd: "), and what it says. */
+bool record_command(const struct event *e, struct bytes *ret);
+
 /* The file that GRUB names, without a leading "(hd0,gpt2)". */
 struct bytes record_path(const struct event *e);
 

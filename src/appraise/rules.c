@@ -43,6 +43,18 @@ static void reject_driver(struct boot_walk *w, const struct event *e)
     finding_remedy(w->f, "start the guest without option ROMs (QEMU: romfile= for each device)");
 }
 
+static bool is_command(const struct event *e)
+{
+    struct bytes command;
+    return record_command(e, &command);
+}
+
+static bool knows_commands(struct boot_walk *w, const struct event *e)
+{
+    (void)e;
+    return w->ref->grub_commands != NULL;
+}
+
 static void reject_command(struct boot_walk *w, const struct event *e)
 {
     w->grub_ran = true;
@@ -86,6 +98,8 @@ static const struct rule rules[] = {
     {PCR(2) | PCR(3) | PCR(4), EV_EFI_BOOT_SERVICES_DRIVER, NULL, NULL, reject_driver},
     {PCR(2) | PCR(3) | PCR(4), EV_EFI_RUNTIME_SERVICES_DRIVER, NULL, NULL, reject_driver},
     {PCR(8), EV_IPL, is_cmdline, NULL, boot_cmdline},
+    {PCR(8), EV_IPL, is_command, knows_commands, boot_command},
+    /* The sample's hash.json knows no commands. */
     {PCR(8), EV_IPL, form_grub_command, allow_grub, NULL, WAIVER_GRUB_COMMAND},
     {PCR(8), EV_IPL, is_command_text, NULL, reject_command},
     {PCR(14), EV_IPL, NULL, allow_mok, NULL, WAIVER_SHIM_MOK},

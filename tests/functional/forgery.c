@@ -123,6 +123,14 @@ static void e16_other_command(struct forgery *f)
 {
     both(f, AT_INITRAMFS, (struct record){8, EV_IPL, COMMAND("initrd /initrd-1 /evil")});
 }
+static void e16_typed_in_the_menu(struct forgery *f)
+{
+    both(f, AT_LINUX, (struct record){8, EV_IPL, COMMAND("set foo=bar")});
+}
+static void e16_typed_search(struct forgery *f)
+{
+    both(f, AT_LINUX, (struct record){8, EV_IPL, COMMAND("search --label evil --set=root")});
+}
 static void other_firmware(struct forgery *f)
 {
     f->rim[0] ^= 1;
@@ -167,6 +175,8 @@ static const struct {
     {"e15-other-certificate", e15_other_certificate},
     {"e16-other-command", e16_other_command},
     {"revoked-certificate", revoked_certificate},
+    {"e16-typed-in-the-menu", e16_typed_in_the_menu},
+    {"e16-typed-search", e16_typed_search},
     {"other-firmware", other_firmware},
     {"changed-grub-cfg", changed_grub_cfg},
     {"changed-kernel", changed_kernel},
@@ -322,10 +332,19 @@ void forgery_write_trust(const struct forgery *f, const char *folder)
 
 void forgery_write_reference(const char *folder)
 {
+    static const char *const commands[] = {
+        "source */EFI/debian/grub.cfg",
+        "menuentry Debian {\n linux " CMDLINE_1 "\n}",
+        "linux " CMDLINE_1,
+        "initrd /initrd-1",
+        "set timeout=1",
+        NULL,
+    };
     struct reference ref;
     _buffer_ struct buffer json = {0};
     struct error err = {0};
     make_reference(&ref);
+    ref.values.grub_commands = (char **)commands;
     must(reference_values_format(&ref.values, &json, &err), &err);
     forgery_write(folder, "hash.json", buffer_bytes(&json));
 }

@@ -35,8 +35,10 @@ REFUSED_BY = {
     "e13-text-differs": "boot.cmdline",
     "e14-other-connection": "token.challenge",
     "e15-other-certificate": "token.platform.signature",
-    "e16-other-command": "log.record",
     "revoked-certificate": "token.platform.chain",
+    "e16-other-command": "boot.grub.command",
+    "e16-typed-in-the-menu": "boot.grub.command",
+    "e16-typed-search": "boot.grub.command",
     "other-firmware": "rim",
     "changed-grub-cfg": "boot.grub.cfg",
     "changed-kernel": "boot.kernel",
@@ -157,6 +159,33 @@ class Appraise(unittest.TestCase):
             self.assertIn(reason, err)
         path.write_bytes(der)
         self.assertEqual(self.appraise(rim)[0], 3)
+    def test_a_typed_command_is_named(self):
+        """E16"""
+        status, result = self.findings(self.forge("e16-typed-search"))
+        self.assertEqual(status, 3)
+        finding, = [f for f in result["findings"] if f["verdict"] == "reject"]
+        self.assertEqual(finding["check"], "boot.grub.command")
+        self.assertIn("one of the 5 commands of the measured configuration; the nearest: ",
+                      finding["expected"])
+        self.assertRegex(finding["found"], r"^record \d+: search --label evil --set=root$")
+        self.assertIn("GRUB's menu or command line", finding["remedy"])
+
+    def test_known_commands_are_one_finding(self):
+        _, result = self.findings(self.forge())
+        commands = [f for f in result["findings"] if "command" in f["check"]]
+        self.assertEqual([(f["check"], f["verdict"], f["found"]) for f in commands],
+                         [("boot.grub.command", "pass", "4 records")])
+
+    def test_without_a_list_harmless_commands_are_waived(self):
+        """The sample's hash.json knows no commands."""
+        for defect, expected in (("e16-typed-in-the-menu", 0), ("e16-other-command", 3)):
+            rim = self.forge(defect)
+            values = json.loads((self.dir / "hash.json").read_text())
+            del values["grub_commands"]
+            (self.dir / "hash.json").write_text(json.dumps(values))
+            status, result = self.findings(rim)
+            self.assertEqual(status, expected)
+            self.assertIn("waived.grub-command", [f["check"] for f in result["findings"]])
 
     def test_several_rims_are_alternatives(self):
         rim = self.forge()

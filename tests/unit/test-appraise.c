@@ -168,8 +168,28 @@ static void real_log_is_explained(void **state)
                                    .grub_cfg_count = 2,
                                    .kernels = &kernel,
                                    .kernel_count = 1};
+    /* The early configuration of Debian's GRUB, the stub, grub.cfg and its entry. */
+    static const char *const commands[] = {
+        "[ -z * -o ! -e * ]",
+        "[ -e */x86_64-efi/grub.cfg ]",
+        "[ -e */grub.cfg ]",
+        "source */grub.cfg",
+        "search --no-floppy --label boot --set=root",
+        "set prefix=(*)/grub",
+        "configfile */grub.cfg",
+        "set timeout=0",
+        "menuentry Debian { \n search --no-floppy --label boot --set=root\n linux "
+        "/vmlinuz-6.1.0-56-cloud-amd64 root=LABEL=root ro console=ttyS0 \n initrd "
+        "/initrd.img-6.1.0-56-cloud-amd64\n}",
+        "setparams Debian",
+        "linux /vmlinuz-6.1.0-56-cloud-amd64 root=LABEL=root ro console=ttyS0",
+        "initrd /initrd.img-6.1.0-56-cloud-amd64",
+        NULL,
+    };
+    ref.grub_commands = (char **)commands;
     _findings_ struct findings f = {0};
     appraise_boot(&log, EVENT_LOG_TCG2, &claims, &ref, &waive_all, &f);
+    assert_string_equal(find(&f, "boot.grub.command", VERDICT_PASS)->found, "13 records");
     if (f.rejected != 1)
         print_findings(&f);
     assert_int_equal(f.rejected, 1);
@@ -554,6 +574,115 @@ static void dangerous_commands_are_rejected(void **state)
     assert_passes(&b, &ref);
 }
 
+/* ---- commands that the reference values know: E16 ---- */
+
+static void know_commands(struct reference *ref)
+{
+    static const char *const commands[] = {
+        "source */EFI/debian/grub.cfg",
+        "menuentry Debian {\n linux " CMDLINE_1 "\n}",
+        "linux " CMDLINE_1,
+        "initrd /initrd-1",
+        "set prefix=(*)/grub",
+        "! search --file /x",
+        "devicetree /evil.dtb",
+        NULL,
+    };
+    make_reference(ref);
+    ref->values.grub_commands = (char **)commands;
+}
+
+static void known_commands_pass(void **state)
+{
+    (void)state;
+    static const struct record more[] = {
+        {8, EV_IPL, COMMAND("set prefix=(hd0,gpt2)/grub")},
+        {8, EV_IPL, COMMAND("! search --file /x")},
+    };
+    struct reference ref;
+    struct boot b = good;
+    know_commands(&ref);
+    for (size_t i = 0; i < ARRAY_SIZE(more); i++)
+        insert(&b, AT_MENUENTRY, more[i]);
+    assert_passes(&b, &ref);
+    _findings_ struct findings f = {0};
+    run(&b, &b, EVENT_LOG_TCG2, &ref, &f);
+    assert_null(find(&f, "waived.grub-command", VERDICT_WAIVED));
+    const struct finding *pass = find(&f, "boot.grub.command", VERDICT_PASS);
+    assert_non_null(pass);
+    assert_string_equal(pass->found, "6 records");
+}
+
+/* Harmless words, all of them: without the list each would be waived. */
+static void typed_commands_are_rejected(void **state)
+{
+    (void)state;
+    static const struct {
+        struct record record;
+        const char *nearest;
+    } typed[] = {
+        {{8, EV_IPL, COMMAND("set foo=bar")}, "of the 7 commands"},
+        {{8, EV_IPL, COMMAND("search --label evil --set=root")}, "nearest: "},
+        {{8, EV_IPL, COMMAND("set prefix=(hd1,gpt1) /grub")}, "nearest: set prefix=(*)/grub"},
+        {{8, EV_IPL, COMMAND("set prefix=(hd1,gpt1)/grub2")}, "nearest: "},
+        {{8, EV_IPL, COMMAND("source (hd0,gpt1)/EFI/debian/grub.cfg ")}, "nearest: source "},
+        {{8, EV_IPL, COMMAND("initrd /initrd-2")}, "nearest: initrd /initrd-1"},
+        {{8, EV_IPL, COMMAND("linux " CMDLINE_1 " single")}, "nearest: linux " CMDLINE_1},
+        {{8, EV_IPL, COMMAND("menuentry Debian {\n linux " CMDLINE_1 "}")}, "nearest: menuentry"},
+    };
+    struct reference ref;
+    know_commands(&ref);
+    for (size_t i = 0; i < ARRAY_SIZE(typed); i++) {
+        struct boot b = good;
+        insert(&b, AT_INITRD, typed[i].record);
+        assert_rejects(&b, &ref, "boot.grub.command");
+        _findings_ struct findings f = {0};
+        run(&b, &b, EVENT_LOG_TCG2, &ref, &f);
+        assert_int_equal(f.rejected, 1);
+        const struct finding *r = findings_first_reject(&f);
+        if (!strstr(r->expected, typed[i].nearest))
+            fail_msg("expected: %s", r->expected);
+        assert_non_null(strstr(r->found, "record 20: "));
+        assert_non_null(strstr(r->remedy, "GRUB's menu"));
+    }
+}
+
+/* A list does not open what commands cannot be waived for; and a text must be what was measured. */
+static void the_list_does_not_open_other_doors(void **state)
+{
+    (void)state;
+    static const struct record evil[] = {
+        {8, EV_IPL, COMMAND("devicetree /evil.dtb")},
+        {8, EV_IPL, "evil", 0, TEXT("grub_cmd: initrd /initrd-1")},
+        {8, EV_IPL, "", 0, "grub_cmd: ", 0},
+    };
+    struct reference ref;
+    know_commands(&ref);
+    for (size_t i = 0; i < ARRAY_SIZE(evil); i++) {
+        struct boot b = good;
+        insert(&b, AT_INITRD, evil[i]);
+        assert_rejects(&b, &ref, "boot.grub.command");
+    }
+    static char *none[] = {NULL}; /* knows that there are none */
+    ref.values.grub_commands = none;
+    assert_rejects(&good, &ref, "boot.grub.command");
+}
+
+/* A changed configuration brings its own commands: they are not told one by one. */
+static void commands_of_a_changed_configuration_are_its_echo(void **state)
+{
+    (void)state;
+    struct reference ref;
+    struct boot b = good;
+    _findings_ struct findings f = {0};
+    know_commands(&ref);
+    b.records[AT_MAIN].content = "evil";
+    insert(&b, AT_MENUENTRY, (struct record){8, EV_IPL, COMMAND("set foo=bar")});
+    run(&b, &b, EVENT_LOG_TCG2, &ref, &f);
+    assert_int_equal(f.rejected, 1);
+    assert_string_equal(findings_first_reject(&f)->check, "boot.grub.cfg");
+}
+
 /* E9: genuine digests where no register covers them count for nothing. */
 static void records_without_a_register_count_for_nothing(void **state)
 {
@@ -680,6 +809,10 @@ int main(void)
         cmocka_unit_test(files_cannot_hide_under_another_name),
         cmocka_unit_test(files_cannot_hide_as_shims_variables),
         cmocka_unit_test(dangerous_commands_are_rejected),
+        cmocka_unit_test(known_commands_pass),
+        cmocka_unit_test(typed_commands_are_rejected),
+        cmocka_unit_test(the_list_does_not_open_other_doors),
+        cmocka_unit_test(commands_of_a_changed_configuration_are_its_echo),
         cmocka_unit_test(records_without_a_register_count_for_nothing),
         cmocka_unit_test(empty_references_are_rejected),
         cmocka_unit_test(rim_must_be_one_of_the_policy),
