@@ -251,6 +251,18 @@ static void walk_records(struct boot_walk *w, const struct event_log *log,
     report(w->f, &t);
 }
 
+/* The token's registers are in another hash than any of the values. */
+static void reject_hash(const struct reference_values *boot, enum hash_alg alg, struct findings *f)
+{
+    char expected[80];
+    const char *name = hash_name(alg);
+    snprintf(expected, sizeof(expected), "reference values in %s, the hash of the token",
+             name ? name : "an unknown hash");
+    finding_addf(f, "boot.reference", VERDICT_REJECT, expected, "only %s%s", hash_name(boot->alg),
+                 boot->sha384 ? " and sha-384" : "");
+    finding_remedy(f, "make them anew, in every hash: encroot image measure -i IMAGE");
+}
+
 void appraise_boot(const struct event_log *log, enum event_log_format format,
                    const struct platform_claims *claims, const struct reference_values *boot,
                    const struct record_policy *policy, struct findings *f)
@@ -261,7 +273,12 @@ void appraise_boot(const struct event_log *log, enum event_log_format format,
                     "none");
         return;
     }
-    if (boot_walk_begin(&w, boot, f) < 0) {
+    const struct reference_values *ref = reference_values_in(boot, claims->hash);
+    if (!ref) {
+        reject_hash(boot, claims->hash, f);
+        return;
+    }
+    if (boot_walk_begin(&w, ref, f) < 0) {
         finding_add(f, "boot.reference", VERDICT_REJECT, "memory for the appraisal", "none");
         return;
     }

@@ -17,21 +17,56 @@ static int hash(struct digest *ret, enum hash_alg alg, struct bytes in, struct e
     return r < 0 ? error_set(err, -r, "hashing failed") : 0;
 }
 
+/* Everything is predicted in SHA-256 and, beside it, in SHA-384. */
+static int begin(struct reference_values *v, struct error *err)
+{
+    v->alg = HASH_SHA256;
+    v->sha384 = calloc(1, sizeof(*v->sha384));
+    if (!v->sha384)
+        return no_memory(err);
+    v->sha384->alg = HASH_SHA384;
+    return 0;
+}
+
 /* ---- programs and configuration ---- */
-static int add_file(struct reference_values *v, const char *path, struct bytes content,
-                    struct error *err)
+
+/* `path` is not copied. */
+static int add_file(struct reference_values *v, char *path, struct bytes content, struct error *err)
 {
     struct reference_file *longer =
         realloc(v->grub_cfgs, (v->grub_cfg_count + 1) * sizeof(*longer));
     if (!longer)
         return no_memory(err);
     v->grub_cfgs = longer;
-    struct reference_file *f = &longer[v->grub_cfg_count];
-    *f = (struct reference_file){.path = strdup(path)};
-    if (!f->path)
-        return no_memory(err);
-    v->grub_cfg_count++;
+    struct reference_file *f = &longer[v->grub_cfg_count++];
+    *f = (struct reference_file){.path = path};
     return hash(&f->digest, v->alg, content, err);
+}
+
+static int predict_file(struct reference_values *v, const char *path, struct bytes content,
+                        struct error *err)
+{
+    char *copy = strdup(path);
+    size_t count = v->grub_cfg_count;
+    if (!copy)
+        return no_memory(err);
+    int r = add_file(v, copy, content, err);
+    if (v->grub_cfg_count == count)
+        free(copy);
+    return r < 0 ? r : add_file(v->sha384, copy, content, err);
+}
+
+static int predict_programs(struct reference_values *v, const struct bootpath *p, struct bytes main,
+                            struct error *err)
+{
+    int r = pe_authenticode(&v->grub, v->alg, buffer_bytes(&p->grub_file), err);
+    if (r < 0)
+        return error_prefix(err, r, "%s", p->grub);
+    if (p->shim)
+        r = pe_authenticode(&v->shim, v->alg, buffer_bytes(&p->shim_file), err);
+    if (r < 0)
+        return error_prefix(err, r, "%s", p->shim);
+    return hash(&v->grub_cfg, v->alg, main, err);
 }
 
 /* GRUB's own commands, the stub's, and those of the main configuration. */
@@ -42,25 +77,24 @@ static int predict_commands(struct reference_values *v, const struct bootpath *p
     int r = grub_commands_of_program(list, buffer_bytes(&p->grub_file), err);
     if (r == 0 && !p->main_on_esp)
         r = grub_commands_of_text(list, stub, p->configs[p->first].path, err);
-    return r < 0 ? r : grub_commands_of_text(list, main, p->main_path, err);
+    if (r == 0)
+        r = grub_commands_of_text(list, main, p->main_path, err);
+    v->sha384->grub_commands = v->grub_commands;
+    return r;
 }
 
 int predict_boot(struct reference_values *v, const struct bootpath *p, struct bytes stub,
                  struct bytes main, struct error *err)
 {
-    v->alg = HASH_SHA256;
-    int r = pe_authenticode(&v->grub, v->alg, buffer_bytes(&p->grub_file), err);
-    if (r < 0)
-        return error_prefix(err, r, "%s", p->grub);
-    if (p->shim)
-        r = pe_authenticode(&v->shim, v->alg, buffer_bytes(&p->shim_file), err);
-    if (r < 0)
-        return error_prefix(err, r, "%s", p->shim);
-    r = hash(&v->grub_cfg, v->alg, main, err);
-    if (r == 0 && !p->main_on_esp)
-        r = add_file(v, p->configs[p->first].path, stub, err);
+    int r = begin(v, err);
     if (r == 0)
-        r = add_file(v, p->main_path, main, err);
+        r = predict_programs(v, p, main, err);
+    if (r == 0)
+        r = predict_programs(v->sha384, p, main, err);
+    if (r == 0 && !p->main_on_esp)
+        r = predict_file(v, p->configs[p->first].path, stub, err);
+    if (r == 0)
+        r = predict_file(v, p->main_path, main, err);
     return r < 0 ? r : predict_commands(v, p, stub, main, err);
 }
 
@@ -79,20 +113,36 @@ static int copy_names(struct reference_kernel *k, const struct predicted_kernel 
     return 0;
 }
 
-int predict_kernel(struct reference_values *v, const struct predicted_kernel *in, struct error *err)
+static struct reference_kernel *add_kernel(struct reference_values *v)
 {
     struct reference_kernel *longer = realloc(v->kernels, (v->kernel_count + 1) * sizeof(*longer));
     if (!longer)
-        return no_memory(err);
+        return NULL;
     v->kernels = longer;
-    struct reference_kernel *k = &longer[v->kernel_count++];
-    *k = (struct reference_kernel){0};
-    int r = copy_names(k, in, err);
-    if (r == 0)
-        r = kernel_measure(k, v->alg, in->kernel, err);
+    longer[v->kernel_count] = (struct reference_kernel){0};
+    return &longer[v->kernel_count++];
+}
+
+static int measure_kernel(struct reference_kernel *k, enum hash_alg alg,
+                          const struct predicted_kernel *in, struct error *err)
+{
+    int r = kernel_measure(k, alg, in->kernel, err);
     if (r == 0 && in->initramfs_path)
-        r = hash(&k->initramfs, v->alg, in->initramfs, err);
+        r = hash(&k->initramfs, alg, in->initramfs, err);
     return r < 0 ? error_prefix(err, r, "%s", in->path) : 0;
+}
+
+int predict_kernel(struct reference_values *v, const struct predicted_kernel *in, struct error *err)
+{
+    struct reference_kernel *k = add_kernel(v);
+    struct reference_kernel *other = add_kernel(v->sha384);
+    if (!k || !other)
+        return no_memory(err);
+    int r = copy_names(k, in, err);
+    *other = *k; /* the names */
+    if (r == 0)
+        r = measure_kernel(k, v->alg, in, err);
+    return r < 0 ? r : measure_kernel(other, v->sha384->alg, in, err);
 }
 
 /* ---- comparing ---- */

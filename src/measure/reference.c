@@ -81,16 +81,22 @@ static int parse_kernel(struct reference_kernel *k, json_t *j, enum hash_alg alg
         {"kernel_file", &k->kernel_file},
         {"kernel_authenticode", &k->kernel_pe},
     };
+    int r = 0;
+    if (!json_is_object(j))
+        return error_set(err, EINVAL, "%s must be an object", where);
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(digests); i++)
+        r = get_digest(j, digests[i].key, alg, false, digests[i].digest, where, err);
+    return r;
+}
+
+static int parse_kernel_texts(struct reference_kernel *k, json_t *j, const char *where,
+                              struct error *err)
+{
     const struct {
         const char *key;
         char **text;
     } texts[] = {{"path", &k->path}, {"initramfs_path", &k->initramfs_path}};
-
-    if (!json_is_object(j))
-        return error_set(err, EINVAL, "%s must be an object", where);
     int r = get_text(j, "version", true, &k->version, where, err);
-    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(digests); i++)
-        r = get_digest(j, digests[i].key, alg, false, digests[i].digest, where, err);
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(texts); i++)
         r = get_text(j, texts[i].key, false, texts[i].text, where, err);
     return r < 0 ? r : get_texts(j, "cmdline", CMDLINES_MAX, &k->cmdlines, where, err);
@@ -114,8 +120,16 @@ static int parse_kernels(struct reference_values *v, json_t *root, const char *n
         char where[256];
         snprintf(where, sizeof(where), "%s: kernels[%zu]", name, i);
         r = parse_kernel(&v->kernels[i], json_array_get(list, i), v->alg, where, err);
+        if (r == 0 && v->alg == HASH_SHA256)
+            r = parse_kernel_texts(&v->kernels[i], json_array_get(list, i), where, err);
     }
     return r;
+}
+
+/* The digests of "grub_cfgs"; their key has always had the name of the hash. */
+static const char *file_key(enum hash_alg alg)
+{
+    return alg == HASH_SHA384 ? "sha384" : "sha256";
 }
 
 static int parse_files(struct reference_values *v, json_t *root, const char *name,
@@ -140,11 +154,65 @@ static int parse_files(struct reference_values *v, json_t *root, const char *nam
         snprintf(where, sizeof(where), "%s: grub_cfgs[%zu]", name, i);
         if (!json_is_object(j))
             return error_set(err, EINVAL, "%s must be an object", where);
-        r = get_text(j, "path", true, &v->grub_cfgs[i].path, where, err);
+        if (v->alg == HASH_SHA256)
+            r = get_text(j, "path", true, &v->grub_cfgs[i].path, where, err);
         if (r == 0)
-            r = get_digest(j, "sha256", v->alg, true, &v->grub_cfgs[i].digest, where, err);
+            r = get_digest(j, file_key(v->alg), v->alg, true, &v->grub_cfgs[i].digest, where, err);
     }
     return r;
+}
+
+/* All that a hash gives, in `v->alg`. */
+static int parse_set(struct reference_values *v, json_t *o, const char *name, struct error *err)
+{
+    int r = get_digest(o, "grub", v->alg, false, &v->grub, name, err);
+    if (r == 0)
+        r = get_digest(o, "grub.cfg", v->alg, false, &v->grub_cfg, name, err);
+    if (r == 0)
+        r = get_digest(o, "shim", v->alg, false, &v->shim, name, err);
+    if (r == 0)
+        r = parse_kernels(v, o, name, err);
+    return r < 0 ? r : parse_files(v, o, name, err);
+}
+
+/* The texts of `v`, which stay its own. */
+static void borrow_texts(struct reference_values *to, const struct reference_values *v)
+{
+    for (size_t i = 0; i < v->kernel_count; i++) {
+        to->kernels[i].version = v->kernels[i].version;
+        to->kernels[i].path = v->kernels[i].path;
+        to->kernels[i].initramfs_path = v->kernels[i].initramfs_path;
+        to->kernels[i].cmdlines = v->kernels[i].cmdlines;
+    }
+    for (size_t i = 0; i < v->grub_cfg_count; i++)
+        to->grub_cfgs[i].path = v->grub_cfgs[i].path;
+    to->grub_commands = v->grub_commands;
+}
+
+static int parse_sha384(struct reference_values *v, json_t *root, const char *name,
+                        struct error *err)
+{
+    char where[256];
+    json_t *o = json_object_get(root, "sha-384");
+    if (!o)
+        return 0;
+    snprintf(where, sizeof(where), "%s: sha-384", name);
+    if (!json_is_object(o))
+        return error_set(err, EINVAL, "%s must be an object", where);
+    struct reference_values *other = v->sha384 = calloc(1, sizeof(*other));
+    if (!other)
+        return error_set(err, ENOMEM, "out of memory");
+    other->alg = HASH_SHA384;
+    int r = parse_set(other, o, where, err);
+    if (r < 0)
+        return r;
+    if (other->kernel_count != v->kernel_count || other->grub_cfg_count != v->grub_cfg_count)
+        return error_set(err, EINVAL,
+                         "%s has %zu kernels and %zu configuration files, %s itself %zu and %zu",
+                         where, other->kernel_count, other->grub_cfg_count, name, v->kernel_count,
+                         v->grub_cfg_count);
+    borrow_texts(other, v);
+    return 0;
 }
 
 static int parse_root(struct reference_values *v, json_t *root, const char *name, struct error *err)
@@ -156,20 +224,14 @@ static int parse_root(struct reference_values *v, json_t *root, const char *name
     if (r < 0)
         return r;
     v->alg = hash_by_name(alg);
-    /* The keys say "sha256" and the registers of every platform here are SHA-256. */
+    /* The sample's keys are in SHA-256; other hashes have members of their own. */
     if (v->alg != HASH_SHA256)
         return error_set(err, EINVAL, "%s: \"hash_alg\" must be \"sha-256\", found \"%s\"", name,
                          alg);
-    r = get_digest(root, "grub", v->alg, false, &v->grub, name, err);
+    r = parse_set(v, root, name, err);
     if (r == 0)
-        r = get_digest(root, "grub.cfg", v->alg, false, &v->grub_cfg, name, err);
-    if (r == 0)
-        r = get_digest(root, "shim", v->alg, false, &v->shim, name, err);
-    if (r == 0)
-        r = parse_kernels(v, root, name, err);
-    if (r == 0)
-        r = parse_files(v, root, name, err);
-    return r < 0 ? r : get_texts(root, "grub_commands", COMMANDS_MAX, &v->grub_commands, name, err);
+        r = get_texts(root, "grub_commands", COMMANDS_MAX, &v->grub_commands, name, err);
+    return r < 0 ? r : parse_sha384(v, root, name, err);
 }
 
 int reference_values_parse(struct reference_values *ret, struct bytes json, const char *name,
@@ -224,54 +286,67 @@ static void put_known_texts(json_t *object, const char *key, char *const *texts,
     put(object, key, list, failed);
 }
 
-static json_t *format_kernel(const struct reference_kernel *k, bool *failed)
+static json_t *format_kernel(const struct reference_kernel *k, bool texts, bool *failed)
 {
     json_t *j = json_object();
-    put(j, "version", json_string(k->version ? k->version : ""), failed);
+    if (texts)
+        put(j, "version", json_string(k->version ? k->version : ""), failed);
     put_digest(j, "kernel", &k->kernel, failed);
     put_digest(j, "initramfs", &k->initramfs, failed);
     put_known_digest(j, "kernel_file", &k->kernel_file, failed);
     put_known_digest(j, "kernel_authenticode", &k->kernel_pe, failed);
+    if (!texts)
+        return j;
     put_known_text(j, "path", k->path, failed);
     put_known_text(j, "initramfs_path", k->initramfs_path, failed);
     put_known_texts(j, "cmdline", k->cmdlines, failed);
     return j;
 }
 
-static void put_files(json_t *root, const struct reference_values *v, bool *failed)
+static void put_files(json_t *root, const struct reference_values *v, bool texts, bool *failed)
 {
     if (v->grub_cfg_count == 0)
         return;
     json_t *files = json_array();
     for (size_t i = 0; i < v->grub_cfg_count; i++) {
         json_t *file = json_object();
-        put(file, "path", json_string(v->grub_cfgs[i].path), failed);
-        put_digest(file, "sha256", &v->grub_cfgs[i].digest, failed);
+        if (texts)
+            put(file, "path", json_string(v->grub_cfgs[i].path), failed);
+        put_digest(file, file_key(v->alg), &v->grub_cfgs[i].digest, failed);
         *failed |= json_array_append_new(files, file) < 0;
     }
     put(root, "grub_cfgs", files, failed);
 }
 
-static json_t *format_root(const struct reference_values *v, bool *failed)
+static json_t *format_set(const struct reference_values *v, bool texts, bool *failed)
 {
     json_t *root = json_object();
     json_t *kernels = json_array();
     put_digest(root, "grub", &v->grub, failed);
     put_digest(root, "grub.cfg", &v->grub_cfg, failed);
     for (size_t i = 0; i < v->kernel_count; i++)
-        *failed |= json_array_append_new(kernels, format_kernel(&v->kernels[i], failed)) < 0;
+        *failed |= json_array_append_new(kernels, format_kernel(&v->kernels[i], texts, failed)) < 0;
     put(root, "kernels", kernels, failed);
-    put(root, "hash_alg", json_string(hash_name(v->alg)), failed);
+    if (texts)
+        put(root, "hash_alg", json_string(hash_name(v->alg)), failed);
     put_known_digest(root, "shim", &v->shim, failed);
-    put_files(root, v, failed);
+    put_files(root, v, texts, failed);
+    return root;
+}
+
+static json_t *format_root(const struct reference_values *v, bool *failed)
+{
+    json_t *root = format_set(v, true, failed);
     put_known_texts(root, "grub_commands", v->grub_commands, failed);
+    if (v->sha384)
+        put(root, "sha-384", format_set(v->sha384, false, failed), failed);
     return root;
 }
 
 int reference_values_format(const struct reference_values *v, struct buffer *ret, struct error *err)
 {
     if (v->alg != HASH_SHA256)
-        return error_set(err, EINVAL, "reference values: only sha-256 can be written");
+        return error_set(err, EINVAL, "reference values: sha-256 must be among them");
     bool failed = false;
     _json_ json_t *root = format_root(v, &failed);
     /* Order of insertion is kept (jansson >= 2.8), so the same values give the same bytes. */
@@ -297,6 +372,12 @@ static void free_kernel(struct reference_kernel *k)
     free(k->initramfs_path);
 }
 
+const struct reference_values *reference_values_in(const struct reference_values *v,
+                                                   enum hash_alg alg)
+{
+    return v->alg == alg ? v : v->sha384 && v->sha384->alg == alg ? v->sha384 : NULL;
+}
+
 void reference_values_free(struct reference_values *v)
 {
     for (size_t i = 0; i < v->kernel_count; i++)
@@ -306,5 +387,10 @@ void reference_values_free(struct reference_values *v)
     free_texts(v->grub_commands);
     free(v->kernels);
     free(v->grub_cfgs);
+    if (v->sha384) {
+        free(v->sha384->kernels);
+        free(v->sha384->grub_cfgs);
+    }
+    free(v->sha384);
     *v = (struct reference_values){0};
 }

@@ -14,6 +14,9 @@
  *                relative to their filesystem                   (ours)
  *   "grub_commands" ["set timeout=1", "set prefix=(*)/grub", ...]: every command that GRUB may
  *                measure, as patterns (measure/grub_pattern.h); absent: not known  (ours)
+ *   "sha-384"    the same in SHA-384, for platforms that measure so: "grub", "grub.cfg", "kernels",
+ *                "shim" and "grub_cfgs" with every digest, in the order of those above ("grub_cfgs":
+ *                [{"sha384"}]); texts are not repeated; absent: not known  (ours)
  */
 #ifndef ENCROOT_MEASURE_REFERENCE_H
 #define ENCROOT_MEASURE_REFERENCE_H
@@ -49,7 +52,13 @@ struct reference_values {
     char **grub_commands; /* NULL-terminated; NULL: not known */
     struct reference_kernel *kernels;
     size_t kernel_count;
+    struct reference_values *sha384; /* the same boot path; its texts are those of this one, its
+                                        arrays its own; NULL: not known */
 };
+
+/* The values whose digests are of `alg`: `v` itself or a part of it. NULL: not known. */
+const struct reference_values *reference_values_in(const struct reference_values *v,
+                                                   enum hash_alg alg);
 
 int reference_values_parse(struct reference_values *ret, struct bytes json, const char *name,
                            struct error *err) _must_use_;

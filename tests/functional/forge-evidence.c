@@ -1,8 +1,9 @@
 /*
- * forge-evidence DIR [--rsa] [DEFECT]: make a folder with trust anchors, reference values, a RIM
- * and saved evidence (virtCCA: P-521 with a platform part, or RSA without) of a good boot, with
- * exactly one defect if one is named; beside it its token alone, and the certificate that goes
- * with a genuine one. Prints the RIM. `forge-evidence --list` prints the defects.
+ * forge-evidence DIR [--rsa] [--sha384] [DEFECT]: make a folder with trust anchors, reference
+ * values, a RIM and saved evidence (virtCCA: P-521 with a platform part, or RSA without; measured
+ * in SHA-256 or SHA-384) of a good boot, with exactly one defect if one is named; beside it its
+ * token alone, and the certificate that goes with a genuine one. Prints the RIM.
+ * `forge-evidence --list` prints the defects.
  */
 #include "forgery.h"
 
@@ -30,19 +31,25 @@ int main(int argc, char **argv)
             puts(forgery_defect_name(i));
         return 0;
     }
-    bool rsa = argc > 2 && strcmp(argv[2], "--rsa") == 0;
-    int defect = rsa ? 3 : 2;
-    if (argc < 2 || argc > defect + 1)
-        errx(2, "usage: forge-evidence DIR [--rsa] [DEFECT] | --list");
+    const struct {
+        const char *name;
+        void (*apply)(struct forgery *f);
+    } options[] = {{"--rsa", forgery_use_rsa}, {"--sha384", forgery_use_sha384}};
+    int at = 2;
     forgery_begin(&f);
-    if (rsa)
-        forgery_use_rsa(&f);
-    if (argc > defect)
-        forgery_apply(&f, argv[defect]);
+    for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+        if (argc > at && strcmp(argv[at], options[i].name) == 0) {
+            options[i].apply(&f);
+            at++;
+        }
+    if (argc < 2 || argc > at + 1)
+        errx(2, "usage: forge-evidence DIR [--rsa] [--sha384] [DEFECT] | --list");
+    if (argc > at)
+        forgery_apply(&f, argv[at]);
     forgery_write_trust(&f, argv[1]);
     forgery_write_reference(argv[1]);
     write_evidence(&f, argv[1]);
-    forgery_rim(rim);
+    forgery_rim_in(f.alg, rim);
     puts(rim);
     forgery_end(&f);
     return 0;

@@ -133,7 +133,7 @@ static void e16_typed_search(struct forgery *f)
 }
 static void other_firmware(struct forgery *f)
 {
-    f->rim[0] ^= 1;
+    f->rim.bytes[0] ^= 1;
 }
 static void changed_grub_cfg(struct forgery *f)
 {
@@ -204,9 +204,14 @@ void forgery_apply(struct forgery *f, const char *defect)
 static const uint8_t instance[33] = {1, 2, 3};
 static const uint8_t measurement[32] = {4, 5, 6};
 
+static void use_hash(struct forgery *f, enum hash_alg alg)
+{
+    f->alg = alg;
+    f->rim = digest_in(alg, "rim");
+}
+
 void forgery_begin(struct forgery *f)
 {
-    struct digest rim = digest_of("rim");
     *f = (struct forgery){.cvm_key = EVP_EC_gen("P-521"), .real = good, .told = good};
     if (!f->cvm_key || chain_make(&f->chain, "Good", EVP_EC_gen("P-521")) < 0 ||
         chain_make(&f->other, "Good", EVP_EC_gen("P-521")) < 0)
@@ -219,7 +224,7 @@ void forgery_begin(struct forgery *f)
         errx(1, "issuing a certificate failed");
     f->platform_key = f->chain.aik_key;
     f->certificate = f->chain.aik;
-    memcpy(f->rim, rim.bytes, sizeof(f->rim));
+    use_hash(f, HASH_SHA256);
     memset(f->token_challenge, 0xc7, CHALLENGE_SIZE);
     memset(f->file_challenge, 0xc7, CHALLENGE_SIZE);
     f->platform = (struct cca_platform){
@@ -250,19 +255,26 @@ void forgery_use_rsa(struct forgery *f)
     f->without_platform = true;
 }
 
+void forgery_use_sha384(struct forgery *f)
+{
+    use_hash(f, HASH_SHA384);
+}
+
 /* The CVM token's signature is the last bytes of the token: 132 of them on P-521, or 512. */
 static void sign(struct forgery *f, struct evidence *e)
 {
     struct platform_claims claims;
     struct error err = {0};
     struct cca_token_spec spec = {
-        .cvm = {.challenge = BYTES_OF(f->token_challenge), .initial = BYTES_OF(f->rim)},
+        .cvm = {.challenge = BYTES_OF(f->token_challenge),
+                .initial = digest_bytes(&f->rim),
+                .hash_alg = BYTES_STR(hash_name(f->alg))},
         .cvm_key = f->cvm_key,
         .wrap_twice = true,
         .platform = f->without_platform ? NULL : &f->platform,
         .platform_key = f->platform_key,
     };
-    measure(&f->real, &claims);
+    measure_in(&f->real, f->alg, &claims);
     for (size_t i = 0; i < CCA_REGISTERS; i++)
         spec.cvm.extended[i] = digest_bytes(&claims.extended[i + 1]);
     must(cca_token_create(&e->token, &spec, &err), &err);
@@ -282,7 +294,7 @@ void forgery_evidence(struct forgery *f, struct evidence *ret)
     struct error err = {0};
     *ret = (struct evidence){.platform = "virtcca", .has_challenge = true};
     sign(f, ret);
-    write_log(&f->told, EVENT_LOG_TCG2, &ret->event_log);
+    write_log_in(&f->told, f->alg, EVENT_LOG_TCG2, &ret->event_log);
     if (f->log_byte)
         ret->event_log.data[f->log_byte] = 0xff;
     must(certificate_encode(f->certificate, true, &ret->certificate, &err), &err);
@@ -340,19 +352,26 @@ void forgery_write_reference(const char *folder)
         "set timeout=1",
         NULL,
     };
-    struct reference ref;
+    struct reference ref, other;
     _buffer_ struct buffer json = {0};
     struct error err = {0};
     make_reference(&ref);
+    make_reference_in(&other, HASH_SHA384);
     ref.values.grub_commands = (char **)commands;
+    ref.values.sha384 = &other.values;
     must(reference_values_format(&ref.values, &json, &err), &err);
     forgery_write(folder, "hash.json", buffer_bytes(&json));
 }
 
+void forgery_rim_in(enum hash_alg alg, char ret[DIGEST_HEX_SIZE])
+{
+    struct digest rim = digest_in(alg, "rim");
+    digest_hex(&rim, ret);
+}
+
 void forgery_rim(char ret[DIGEST_HEX_SIZE])
 {
-    struct digest rim = digest_of("rim");
-    digest_hex(&rim, ret);
+    forgery_rim_in(HASH_SHA256, ret);
 }
 
 void forgery_end(struct forgery *f)

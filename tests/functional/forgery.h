@@ -22,7 +22,8 @@ struct forgery {
     struct cca_platform platform;
     bool without_platform;
     bool zero_signature;
-    uint8_t rim[32];
+    enum hash_alg alg; /* of the registers and the log */
+    struct digest rim;
     uint8_t token_challenge[CHALLENGE_SIZE];
     uint8_t file_challenge[CHALLENGE_SIZE];
     /* what was booted, and what the log says */
@@ -36,6 +37,8 @@ void forgery_begin(struct forgery *f);
 void forgery_end(struct forgery *f);
 /* An older machine: one RSA key, which signs the CVM token; before anything else. */
 void forgery_use_rsa(struct forgery *f);
+/* A machine that measures in SHA-384; likewise. */
+void forgery_use_sha384(struct forgery *f);
 /* The challenge of a live connection; before any defect. */
 void forgery_set_challenge(struct forgery *f, const uint8_t challenge[CHALLENGE_SIZE]);
 
@@ -52,6 +55,7 @@ void forgery_write_trust(const struct forgery *f, const char *folder);
 void forgery_write_reference(const char *folder);
 /* The RIM that is to be accepted, in hex. */
 void forgery_rim(char ret[DIGEST_HEX_SIZE]);
+void forgery_rim_in(enum hash_alg alg, char ret[DIGEST_HEX_SIZE]);
 
 void forgery_write(const char *folder, const char *name, struct bytes content);
 void must(int r, const struct error *e);

@@ -62,8 +62,8 @@ class Appraise(unittest.TestCase):
         self.addCleanup(temporary.cleanup)
         self.dir = pathlib.Path(temporary.name)
 
-    def forge(self, *what):
-        return subprocess.run([FORGE, self.dir, *what], check=True, capture_output=True,
+    def forge(self, *what, options=()):
+        return subprocess.run([FORGE, self.dir, *options, *what], check=True, capture_output=True,
                               text=True).stdout.strip()
 
     def appraise(self, rim, *more):
@@ -159,6 +159,35 @@ class Appraise(unittest.TestCase):
             self.assertIn(reason, err)
         path.write_bytes(der)
         self.assertEqual(self.appraise(rim)[0], 3)
+
+    def test_sha384_evidence_is_appraised_in_sha384(self):
+        rim = self.forge(options=["--sha384"])
+        self.assertEqual(len(rim), 96)
+        status, result = self.findings(rim)
+        self.assertEqual([f for f in result["findings"] if f["verdict"] == "reject"], [])
+        self.assertEqual((status, result["verdict"]), (0, "pass"))
+        replayed, = [f for f in result["findings"] if f["check"] == "log.replay.rem2"]
+        self.assertEqual(len(replayed["found"]), 96)
+        for defect in ("changed-kernel", "changed-grub-cfg", "changed-initramfs", "other-firmware",
+                       "e6-second-loader", "e7-shell-as-init", "e16-typed-in-the-menu"):
+            with self.subTest(defect):
+                status, result = self.findings(self.forge(defect, options=["--sha384"]))
+                rejected = [f["check"] for f in result["findings"] if f["verdict"] == "reject"]
+                self.assertEqual((status, rejected), (3, [REFUSED_BY[defect]]))
+
+    def test_values_without_the_hash_of_the_token_are_told(self):
+        rim = self.forge(options=["--sha384"])
+        values = json.loads((self.dir / "hash.json").read_text())
+        del values["sha-384"]
+        (self.dir / "hash.json").write_text(json.dumps(values))
+        status, result = self.findings(rim)
+        finding, = [f for f in result["findings"] if f["verdict"] == "reject"]
+        self.assertEqual((status, finding["check"]), (3, "boot.reference"))
+        self.assertEqual(finding["expected"],
+                         "reference values in sha-384, the hash of the token")
+        self.assertEqual(finding["found"], "only sha-256")
+        self.assertIn("encroot image measure", finding["remedy"])
+
     def test_a_typed_command_is_named(self):
         """E16"""
         status, result = self.findings(self.forge("e16-typed-search"))

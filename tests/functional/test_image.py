@@ -296,6 +296,57 @@ class Encrypt(ImageTest):
         text = debugfs(device(self.small, "boot"), "cat /grub/grub.cfg").decode()
         self.assertIn(entry[entry.index(" {") + 1:], text)
 
+    def test_reference_values_in_sha384(self):
+        """Files by Python, programs by osslsigncode; the sample's keys stay SHA-256."""
+        self.encrypt(self.small, "out.raw")
+        for image, hash_json in (("out.raw", "out.hash.json"), (self.small, "small.json")):
+            if not (self.folder / hash_json).exists():
+                self.encroot("image", "measure", "-i", image, "-o", hash_json)
+            values = json.loads((self.folder / hash_json).read_text())
+            boot = device(self.folder / image, "boot")
+            other, kernel = values["sha-384"], values["kernels"][0]
+            kernel_file = debugfs(boot, f"cat {kernel['path']}")
+            initramfs = debugfs(boot, f"cat {kernel['initramfs_path']}")
+            grub_cfg = debugfs(boot, "cat /grub/grub.cfg")
+            for name, values_of, size in (("sha256", values, 64), ("sha384", other, 96)):
+                with self.subTest(image=image, hash=name):
+                    def digest(data):
+                        return hashlib.new(name, data).hexdigest()
+                    k = values_of["kernels"][0]
+                    self.assertEqual(k["kernel_file"], digest(kernel_file))
+                    self.assertEqual(k["initramfs"], digest(initramfs))
+                    self.assertEqual(len(k["kernel"]), size)
+                    self.assertEqual(values_of["grub.cfg"], digest(grub_cfg))
+                    self.assertEqual([f[name] for f in values_of["grub_cfgs"]],
+                                     [digest(self.esp_file("EFI/debian/grub.cfg")),
+                                      digest(grub_cfg)])
+                    self.assertEqual(k["kernel_authenticode"],
+                                     self.authenticode(name, kernel_file))
+                    for key, path in (("shim", "EFI/BOOT/BOOTX64.EFI"),
+                                      ("grub", "EFI/BOOT/grubx64.efi")):
+                        self.assertEqual(values_of[key],
+                                         self.authenticode(name, self.esp_file(path)))
+            self.assertEqual(len(other["kernels"]), len(values["kernels"]))
+            self.assertEqual(set(other), {"grub", "grub.cfg", "kernels", "shim", "grub_cfgs"})
+
+    def esp_file(self, path):
+        """Both images have the same ESP."""
+        part = self.folder / "esp.part"
+        if not part.exists():
+            part.write_bytes(read_partition(self.small, "esp"))
+        return run("mtype", "-i", part, f"::/{path}")
+
+    def authenticode(self, hash_name, program):
+        """By osslsigncode, from the DigestInfo of what it would sign."""
+        (self.folder / "program.efi").write_bytes(program)
+        (self.folder / "signed-data").unlink(missing_ok=True)
+        run("osslsigncode", "extract-data", "-h", hash_name, "-in", self.folder / "program.efi",
+            "-out", self.folder / "signed-data")
+        size = hashlib.new(hash_name).digest_size
+        data = (self.folder / "signed-data").read_bytes()
+        found, = re.findall(rb"\x05\x00\x04" + bytes([size]) + rb"(.{%d})" % size, data, re.S)
+        return found.hex()
+
     def test_same_input_and_key_same_measured_files(self):
         run("qemu-img", "convert", "-c", "-O", "qcow2", self.small, self.folder / "in.qcow2")
         self.encrypt(self.small, "a.raw")

@@ -103,11 +103,16 @@ enum {
 
 /* ---- reference values ---- */
 
-static inline struct digest digest_of(const char *content)
+static inline struct digest digest_in(enum hash_alg alg, const char *content)
 {
     struct digest d;
-    boot_log_check(digest_compute(&d, HASH_SHA256, BYTES_STR(content)));
+    boot_log_check(digest_compute(&d, alg, BYTES_STR(content)));
     return d;
+}
+
+static inline struct digest digest_of(const char *content)
+{
+    return digest_in(HASH_SHA256, content);
 }
 
 struct reference {
@@ -117,39 +122,44 @@ struct reference {
     char *cmdlines[2][3];
 };
 
-static inline void make_reference(struct reference *r)
+static inline void make_reference_in(struct reference *r, enum hash_alg alg)
 {
     *r = (struct reference){
-        .files = {{(char *)"/EFI/debian/grub.cfg", digest_of("stub.cfg")},
-                  {(char *)"/grub/grub.cfg", digest_of("main.cfg")}},
+        .files = {{(char *)"/EFI/debian/grub.cfg", digest_in(alg, "stub.cfg")},
+                  {(char *)"/grub/grub.cfg", digest_in(alg, "main.cfg")}},
         .kernels = {{.version = (char *)"1",
-                     .kernel = digest_of("kernel-1-decompressed"),
-                     .kernel_file = digest_of("kernel-1"),
-                     .kernel_pe = digest_of("kernel-1-pe"),
-                     .initramfs = digest_of("initramfs-1"),
+                     .kernel = digest_in(alg, "kernel-1-decompressed"),
+                     .kernel_file = digest_in(alg, "kernel-1"),
+                     .kernel_pe = digest_in(alg, "kernel-1-pe"),
+                     .initramfs = digest_in(alg, "initramfs-1"),
                      .path = (char *)"/vmlinuz-1",
                      .initramfs_path = (char *)"/initrd-1",
                      .cmdlines = r->cmdlines[0]},
                     {.version = (char *)"2",
-                     .kernel = digest_of("kernel-2-decompressed"),
-                     .kernel_file = digest_of("kernel-2"),
-                     .kernel_pe = digest_of("kernel-2-pe"),
-                     .initramfs = digest_of("initramfs-2"),
+                     .kernel = digest_in(alg, "kernel-2-decompressed"),
+                     .kernel_file = digest_in(alg, "kernel-2"),
+                     .kernel_pe = digest_in(alg, "kernel-2-pe"),
+                     .initramfs = digest_in(alg, "initramfs-2"),
                      .path = (char *)"/vmlinuz-2",
                      .initramfs_path = (char *)"/initrd-2",
                      .cmdlines = r->cmdlines[1]}},
         .cmdlines = {{(char *)CMDLINE_1, (char *)CMDLINE_1 " single"}, {(char *)CMDLINE_2}},
     };
     r->values = (struct reference_values){
-        .alg = HASH_SHA256,
-        .shim = digest_of("shim"),
-        .grub = digest_of("grub"),
-        .grub_cfg = digest_of("main.cfg"),
+        .alg = alg,
+        .shim = digest_in(alg, "shim"),
+        .grub = digest_in(alg, "grub"),
+        .grub_cfg = digest_in(alg, "main.cfg"),
         .grub_cfgs = r->files,
         .grub_cfg_count = 2,
         .kernels = r->kernels,
         .kernel_count = 2,
     };
+}
+
+static inline void make_reference(struct reference *r)
+{
+    make_reference_in(r, HASH_SHA256);
 }
 
 /* ---- measuring and logging ---- */
@@ -165,29 +175,41 @@ static inline struct bytes data_of(const struct record *r)
 }
 
 /* What the hardware holds after `b` was really measured. */
-static inline void measure(const struct boot *b, struct platform_claims *claims)
+static inline void measure_in(const struct boot *b, enum hash_alg alg,
+                              struct platform_claims *claims)
 {
     *claims = (struct platform_claims){
-        .hash = HASH_SHA256, .register_count = 5, .pcr_map = cca_map, .initial = digest_of("rim")};
+        .hash = alg, .register_count = 5, .pcr_map = cca_map, .initial = digest_in(alg, "rim")};
     for (size_t i = 0; i < 5; i++)
-        claims->extended[i] = (struct digest){.alg = HASH_SHA256, .size = 32};
+        claims->extended[i] = (struct digest){.alg = alg, .size = hash_size(alg)};
     for (size_t i = 0; i < b->count; i++) {
         struct digest d;
         int8_t to = cca_map[b->records[i].index];
-        boot_log_check(digest_compute(&d, HASH_SHA256, content_of(&b->records[i])));
+        boot_log_check(digest_compute(&d, alg, content_of(&b->records[i])));
         if (to > 0)
             boot_log_check(digest_extend(&claims->extended[to], digest_bytes(&d)));
     }
 }
 
-static inline void write_log(const struct boot *b, enum event_log_format format, struct buffer *log)
+static inline void measure(const struct boot *b, struct platform_claims *claims)
 {
-    writer_begin(log);
+    measure_in(b, HASH_SHA256, claims);
+}
+
+static inline void write_log_in(const struct boot *b, enum hash_alg alg,
+                                enum event_log_format format, struct buffer *log)
+{
+    writer_begin_algs(log, &alg, 1);
     for (size_t i = 0; i < b->count; i++) {
         const struct record *r = &b->records[i];
         uint32_t index = format == EVENT_LOG_TCG2 ? r->index : (uint32_t)cca_map[r->index];
-        writer_measure(log, index, r->type, content_of(r), data_of(r));
+        writer_measure(log, alg, index, r->type, content_of(r), data_of(r));
     }
+}
+
+static inline void write_log(const struct boot *b, enum event_log_format format, struct buffer *log)
+{
+    write_log_in(b, HASH_SHA256, format, log);
 }
 
 static inline void insert(struct boot *b, size_t at, struct record r)

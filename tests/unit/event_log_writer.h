@@ -54,28 +54,35 @@ static inline void writer_begin(struct buffer *b)
     writer_begin_algs(b, algs, 1);
 }
 
-/* One record of a log with the SHA-256 bank only. */
-static inline void writer_add(struct buffer *b, uint32_t index, uint32_t type,
-                              const uint8_t digest[32], struct bytes data)
+/* One record of a log with a single bank. */
+static inline void writer_add_in(struct buffer *b, enum hash_alg alg, uint32_t index, uint32_t type,
+                                 const uint8_t *digest, struct bytes data)
 {
     writer_le32(b, index);
     writer_le32(b, type);
     writer_le32(b, 1);
-    writer_le16(b, HASH_SHA256);
-    writer_put(b, digest, 32);
+    writer_le16(b, (uint16_t)alg);
+    writer_put(b, digest, hash_size(alg));
     writer_le32(b, (uint32_t)data.size);
     writer_put(b, data.data, data.size);
 }
 
+/* The same with the SHA-256 bank. */
+static inline void writer_add(struct buffer *b, uint32_t index, uint32_t type,
+                              const uint8_t digest[32], struct bytes data)
+{
+    writer_add_in(b, HASH_SHA256, index, type, digest, data);
+}
+
 /* The digest is that of `measured`; the data is what the record says about it. */
-static inline void writer_measure(struct buffer *b, uint32_t index, uint32_t type,
-                                  struct bytes measured, struct bytes data)
+static inline void writer_measure(struct buffer *b, enum hash_alg alg, uint32_t index,
+                                  uint32_t type, struct bytes measured, struct bytes data)
 {
     struct digest d;
-    int r = digest_compute(&d, HASH_SHA256, measured);
+    int r = digest_compute(&d, alg, measured);
     assert(r == 0);
     (void)r;
-    writer_add(b, index, type, d.bytes, data);
+    writer_add_in(b, alg, index, type, d.bytes, data);
 }
 
 #endif

@@ -10,17 +10,23 @@
 
 static const struct record_policy waive_all = {.waivers = WAIVERS_ALL};
 
-/* `real` happened, `told` is the log. */
-static void run(const struct boot *real, const struct boot *told, enum event_log_format format,
-                const struct reference *ref, struct findings *f)
+/* `real` happened on a machine that measures with `alg`, `told` is the log. */
+static void run_in(enum hash_alg alg, const struct boot *real, const struct boot *told,
+                   enum event_log_format format, const struct reference *ref, struct findings *f)
 {
     struct platform_claims claims;
     _buffer_ struct buffer text = {0};
     _event_log_ struct event_log log = {0};
-    measure(real, &claims);
-    write_log(told, format, &text);
+    measure_in(real, alg, &claims);
+    write_log_in(told, alg, format, &text);
     if (appraise_log(&log, buffer_bytes(&text), format, &claims, f))
         appraise_boot(&log, format, &claims, &ref->values, &waive_all, f);
+}
+
+static void run(const struct boot *real, const struct boot *told, enum event_log_format format,
+                const struct reference *ref, struct findings *f)
+{
+    run_in(HASH_SHA256, real, told, format, ref, f);
 }
 
 static const enum event_log_format formats[] = {EVENT_LOG_TCG2, EVENT_LOG_CCEL};
@@ -683,6 +689,58 @@ static void commands_of_a_changed_configuration_are_its_echo(void **state)
     assert_string_equal(findings_first_reject(&f)->check, "boot.grub.cfg");
 }
 
+/* ---- machines that measure with another hash ---- */
+
+static void sha384_boots_are_appraised_in_sha384(void **state)
+{
+    (void)state;
+    static const size_t parts[] = {AT_SHIM,   AT_GRUB,      AT_STUB,    AT_MAIN,
+                                   AT_KERNEL, AT_KERNEL_PE, AT_CMDLINE, AT_INITRAMFS};
+    struct reference ref, other;
+    make_reference(&ref);
+    make_reference_in(&other, HASH_SHA384);
+    ref.values.sha384 = &other.values;
+    for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+        _findings_ struct findings f = {0};
+        run_in(HASH_SHA384, &good, &good, formats[i], &ref, &f);
+        if (!findings_pass(&f))
+            print_findings(&f);
+        assert_true(findings_pass(&f));
+        assert_int_equal(strlen(find(&f, "log.replay.rem2", VERDICT_PASS)->found), 96);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+        _findings_ struct findings f = {0};
+        struct boot b = good;
+        b.records[parts[i]].content = "evil";
+        run_in(HASH_SHA384, &b, &b, EVENT_LOG_TCG2, &ref, &f);
+        assert_false(findings_pass(&f));
+    }
+    assert_passes(&good, &ref); /* and SHA-256 as ever */
+}
+
+static void values_in_another_hash_are_told(void **state)
+{
+    (void)state;
+    static const enum hash_alg algs[] = {HASH_SHA384, HASH_SHA512};
+    struct reference ref, other;
+    make_reference_in(&other, HASH_SHA384);
+    for (size_t i = 0; i < ARRAY_SIZE(algs); i++) {
+        _findings_ struct findings f = {0};
+        char expected[80];
+        make_reference(&ref);
+        ref.values.sha384 = i == 0 ? NULL : &other.values;
+        run_in(algs[i], &good, &good, EVENT_LOG_TCG2, &ref, &f);
+        const struct finding *r = find(&f, "boot.reference", VERDICT_REJECT);
+        assert_non_null(r);
+        assert_false(findings_pass(&f));
+        snprintf(expected, sizeof(expected), "reference values in %s, the hash of the token",
+                 hash_name(algs[i]));
+        assert_string_equal(r->expected, expected);
+        assert_string_equal(r->found, i == 0 ? "only sha-256" : "only sha-256 and sha-384");
+        assert_non_null(strstr(r->remedy, "encroot image measure"));
+    }
+}
+
 /* E9: genuine digests where no register covers them count for nothing. */
 static void records_without_a_register_count_for_nothing(void **state)
 {
@@ -813,6 +871,8 @@ int main(void)
         cmocka_unit_test(typed_commands_are_rejected),
         cmocka_unit_test(the_list_does_not_open_other_doors),
         cmocka_unit_test(commands_of_a_changed_configuration_are_its_echo),
+        cmocka_unit_test(sha384_boots_are_appraised_in_sha384),
+        cmocka_unit_test(values_in_another_hash_are_told),
         cmocka_unit_test(records_without_a_register_count_for_nothing),
         cmocka_unit_test(empty_references_are_rejected),
         cmocka_unit_test(rim_must_be_one_of_the_policy),

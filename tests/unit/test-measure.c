@@ -2,9 +2,9 @@
 #include "base/hex.h"
 #include "base/io.h"
 #include "base/spawn.h"
+#include "measure/decompress.h"
 #include "measure/grub_image.h"
 #include "measure/grub_pattern.h"
-#include "measure/decompress.h"
 #include "measure/kernel.h"
 #include "measure/pe.h"
 #include "measure/reference.h"
@@ -61,6 +61,54 @@ static void pe_digest_agrees_with_pesign(void **state)
         assert_string_equal(hex, expected);
         compared++;
     }
+    if (compared == 0)
+        skip();
+}
+
+/* Of a file that is not signed with that hash: osslsigncode writes what a signature would be over.
+ */
+static void pe_digests_agree_with_osslsigncode(void **state)
+{
+    (void)state;
+    static const struct {
+        enum hash_alg alg;
+        const char *name;
+    } algs[] = {{HASH_SHA256, "sha256"}, {HASH_SHA384, "sha384"}};
+    char folder[] = "/tmp/test-measure-XXXXXX", out[64];
+    size_t compared = 0;
+    if (access("/usr/bin/osslsigncode", X_OK) != 0) {
+        fprintf(stderr, "skipped: osslsigncode is not installed\n");
+        skip();
+    }
+    assert_non_null(mkdtemp(folder));
+    snprintf(out, sizeof(out), "%s/signed-data", folder);
+    for (size_t i = 0; i < ARRAY_SIZE(signed_files) * ARRAY_SIZE(algs); i++) {
+        const char *path = signed_files[i / ARRAY_SIZE(algs)].path;
+        enum hash_alg alg = algs[i % ARRAY_SIZE(algs)].alg;
+        const char *argv[] = {"osslsigncode",
+                              "extract-data",
+                              "-h",
+                              algs[i % ARRAY_SIZE(algs)].name,
+                              "-in",
+                              path,
+                              "-out",
+                              out,
+                              NULL};
+        _buffer_ struct buffer file = {0}, data = {0}, said = {.max = 4096};
+        struct error e = {0};
+        struct digest d;
+        if (access(path, R_OK) != 0)
+            continue;
+        assert_int_equal(spawn_wait(argv, NULL, -1, BYTES_NONE, &said, &e), 0);
+        assert_int_equal(read_file(out, 65536, &data, &e), 0);
+        assert_int_equal(unlink(out), 0);
+        assert_int_equal(read_file(path, 64 << 20, &file, &e), 0);
+        assert_int_equal(pe_authenticode(&d, alg, buffer_bytes(&file), &e), 0);
+        assert_int_equal(d.size, hash_size(alg));
+        assert_non_null(memmem(data.data, data.size, d.bytes, d.size));
+        compared++;
+    }
+    assert_int_equal(rmdir(folder), 0);
     if (compared == 0)
         skip();
 }
@@ -450,6 +498,7 @@ static void sample_reference_values_parse(void **state)
     assert_null(v.kernels[0].cmdlines);
     assert_null(v.kernels[0].path);
     assert_null(v.grub_commands);
+    assert_null(reference_values_in(&v, HASH_SHA384));
 }
 
 static void reference_values_round_trip(void **state)
@@ -515,6 +564,52 @@ static void reference_values_round_trip(void **state)
         assert_non_null(strstr((char *)text.data, keys[i]));
 }
 
+/* The second set: every digest comes back, texts are those of the first. */
+static void sha384_round_trip(void **state)
+{
+    (void)state;
+    static const char digits[] = "\"" HEX_A "00112233445566778899aabbccddeeff\"";
+    _reference_values_ struct reference_values v = {0}, w = {0};
+    _buffer_ struct buffer in = {0}, out = {0};
+    struct error e = {0};
+    int r = buffer_printf(
+        &in,
+        "{\"grub\":\"" HEX_A "\",\"grub.cfg\":\"" HEX_B "\",\"hash_alg\":\"sha-256\","
+        "\"kernels\":[{\"version\":\"1\",\"path\":\"/v\",\"cmdline\":[\"/v ro\"]}],"
+        "\"grub_cfgs\":[{\"path\":\"/g\",\"sha256\":\"" HEX_A "\"}],\"grub_commands\":[\"boot\"],"
+        "\"sha-384\":{\"grub\":%s,\"grub.cfg\":%s,\"shim\":%s,\"kernels\":[{\"kernel\":%s,"
+        "\"initramfs\":%s,\"kernel_file\":%s,\"kernel_authenticode\":%s}],"
+        "\"grub_cfgs\":[{\"sha384\":%s}]}}",
+        digits, digits, digits, digits, digits, digits, digits, digits);
+    assert_int_equal(r, 0);
+    if (reference_values_parse(&v, buffer_bytes(&in), "hash.json", &e) < 0)
+        fail_msg("%s", e.text);
+    assert_int_equal(reference_values_format(&v, &out, &e), 0);
+    assert_int_equal(reference_values_parse(&w, buffer_bytes(&out), "hash.json", &e), 0);
+    const struct reference_values *s = reference_values_in(&w, HASH_SHA384);
+    assert_non_null(s);
+    const struct digest *digests[] = {&s->grub,
+                                      &s->grub_cfg,
+                                      &s->shim,
+                                      &s->kernels[0].kernel,
+                                      &s->kernels[0].initramfs,
+                                      &s->kernels[0].kernel_file,
+                                      &s->kernels[0].kernel_pe,
+                                      &s->grub_cfgs[0].digest};
+    for (size_t i = 0; i < ARRAY_SIZE(digests); i++) {
+        char hex[DIGEST_HEX_SIZE];
+        digest_hex(digests[i], hex);
+        assert_int_equal(digests[i]->alg, HASH_SHA384);
+        assert_memory_equal(hex, digits + 1, 96);
+    }
+    assert_string_equal(s->kernels[0].path, "/v");
+    assert_string_equal(s->kernels[0].cmdlines[0], "/v ro");
+    assert_string_equal(s->grub_cfgs[0].path, "/g");
+    assert_string_equal(s->grub_commands[0], "boot");
+    assert_ptr_equal(reference_values_in(&w, HASH_SHA256), &w);
+    assert_null(reference_values_in(&w, HASH_SHA512));
+}
+
 static void wrong_reference_values_are_refused(void **state)
 {
     (void)state;
@@ -535,6 +630,13 @@ static void wrong_reference_values_are_refused(void **state)
         "{\"hash_alg\":\"sha-256\",\"kernels\":[],\"grub_commands\":\"set\"}",
         "{\"hash_alg\":\"sha-256\",\"kernels\":[],\"grub_commands\":[7]}",
         "{\"hash_alg\":\"sha-256\",\"kernels\":[],\"kernels\":[]}",
+        "{\"hash_alg\":\"sha-256\",\"kernels\":[],\"sha-384\":7}",
+        "{\"hash_alg\":\"sha-256\",\"kernels\":[],\"sha-384\":{}}",
+        "{\"hash_alg\":\"sha-256\",\"kernels\":[],\"sha-384\":{\"kernels\":[{}]}}",
+        "{\"hash_alg\":\"sha-256\",\"kernels\":[],\"sha-384\":{\"kernels\":[],\"grub\":\"" HEX_A
+        "\"}}",
+        "{\"hash_alg\":\"sha-256\",\"kernels\":[],\"grub_cfgs\":[{\"path\":\"/"
+        "x\",\"sha256\":\"" HEX_A "\"}],\"sha-384\":{\"kernels\":[]}}",
     };
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
         struct reference_values v = {0};
@@ -619,6 +721,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pe_digest_agrees_with_pesign),
+        cmocka_unit_test(pe_digests_agree_with_osslsigncode),
         cmocka_unit_test(pe_digest_covers_every_other_byte),
         cmocka_unit_test(broken_pe_is_refused),
         cmocka_unit_test(formats_decompress_within_their_bound),
@@ -634,6 +737,7 @@ int main(void)
         cmocka_unit_test(grub_memdisk_is_found),
         cmocka_unit_test(sample_reference_values_parse),
         cmocka_unit_test(reference_values_round_trip),
+        cmocka_unit_test(sha384_round_trip),
         cmocka_unit_test(wrong_reference_values_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
