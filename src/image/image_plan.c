@@ -139,6 +139,15 @@ static struct image_kernel *find_kernel(struct image_plan *p, const struct boot_
     return NULL;
 }
 
+/* Its initramfs would have the same name, and other content. */
+static bool version_is_taken(const struct image_plan *p, const struct boot_entry *e)
+{
+    for (size_t i = 0; i < p->kernel_count; i++)
+        if (strcmp(p->kernels[i].version, e->version) == 0)
+            return true;
+    return false;
+}
+
 static int read_config_of(struct image_plan *p, const char *version, struct buffer *ret,
                           struct error *err)
 {
@@ -243,6 +252,11 @@ static int plan_entry(struct image_plan *p, const struct image_request *q, size_
     if (r < 0)
         return r;
     const struct image_kernel *k = find_kernel(p, e);
+    if (!k && version_is_taken(p, e)) {
+        cmdline_free(c);
+        return bootplan_remove(&p->boot, i, "an entry before it boots another kernel of its version",
+                               err);
+    }
     if (!k) {
         struct error local = {0};
         r = add_kernel(p, q, e, c, &local);

@@ -462,6 +462,41 @@ class Encrypt(ImageTest):
         self.assertEqual(len(report["warnings"]), 1)
         self.assertIn("qemu-guest-agent", report["warnings"][0])
 
+    def guest_with(self, name, grub_cfg=None, boot=(), root=()):
+        """A small guest in which grub.cfg and files of /boot and / are others: (path, content)."""
+        image = self.folder / name
+        shutil.copy(self.small, image)
+        files = [("boot", path, content) for path, content in boot]
+        files += [("root", path, content) for path, content in root]
+        if grub_cfg is not None:
+            debugfs(device(image, "boot"), "rm /grub/grub.cfg", write=True)
+            files.append(("boot", "/grub/grub.cfg", grub_cfg))
+        for partition, path, content in files:
+            (self.folder / "put").write_bytes(content)
+            made = ""
+            for part in path.split("/")[1:-1]:
+                made += f"/{part}"
+                debugfs(device(image, partition), f"mkdir {made}", write=True)
+            debugfs(device(image, partition), f"write {self.folder / 'put'} {path}", write=True)
+        return image
+
+    def small_grub_cfg(self):
+        return (small_guest.parts() / "boot/grub/grub.cfg").read_bytes()
+
+    def test_two_kernels_of_one_version(self):
+        v = small_guest.version()
+        text, kernel = self.small_grub_cfg(), small_guest.parts() / f"boot/vmlinuz-{v}"
+        last = f"menuentry 'Twin' {{\n\tlinux /vmlinux-{v} root=/dev/vda3 ro\n}}\n".encode()
+        image = self.guest_with("twin.raw", text + last,
+                                [(f"/vmlinux-{v}", kernel.read_bytes() + bytes(16))])
+        report = json.loads(self.encrypt(image, "out.raw", "--json").stdout)
+        self.assertEqual({e["title"]: e["reason"] for e in report["removed_entries"]}["Twin"],
+                         "an entry before it boots another kernel of its version")
+        self.assertEqual([k["version"] for k in report["kernels"]], [v])
+        self.assertEqual(len(report["entries"]), 2)
+        values = json.loads((self.folder / "out.hash.json").read_text())
+        self.assertEqual([k["path"] for k in values["kernels"]], [f"/vmlinuz-{v}"])
+
     def test_measure_then_encrypt_with_the_values(self):
         self.encroot("image", "measure", "-i", self.small, "-o", "small.hash.json")
         values = json.loads((self.folder / "small.hash.json").read_text())
