@@ -195,6 +195,19 @@ static bool vanishes(const char *word)
     return strcmp(word, GRUBCFG_VAR("vt_handoff")) == 0;
 }
 
+/*
+ * GRUB quotes for blanks only, with quotes and backslashes in front of which it puts a backslash;
+ * Linux knows quotes but no backslash, and splits at every byte that it takes for a blank, 0xa0
+ * too (lib/ctype.c). With such bytes the kernel would see other words than we judge.
+ */
+static bool reads_the_same(const char *word)
+{
+    for (const unsigned char *c = (const unsigned char *)word; *c; c++)
+        if (*c <= ' ' || *c >= 0x7f || strchr("\"'\\", *c))
+            return false;
+    return true;
+}
+
 static int copy_args(struct boot_entry *e, const struct grub_command *c, const char **reason,
                      struct error *err)
 {
@@ -205,6 +218,9 @@ static int copy_args(struct boot_entry *e, const struct grub_command *c, const c
             continue;
         if (grub_word_has_variable(c->words[i]))
             *reason = "its command line has a variable";
+        else if (!reads_the_same(c->words[i]))
+            *reason = "its command line has a quoted blank, a quote, a backslash or a byte that is "
+                      "not ASCII";
         else if (hatch && fatal)
             *reason = hatch;
         if (strings_add(&e->args, c->words[i]) < 0)
@@ -219,6 +235,9 @@ static const char *kernel_path_reason(const char *path)
         return "its linux command names no kernel";
     if (grub_word_has_variable(path))
         return "the path of its kernel has a variable";
+    if (!reads_the_same(path))
+        return "the path of its kernel has a blank, a quote, a backslash or a byte that is not "
+               "ASCII";
     if (path[0] != '/')
         return "its kernel is named by a device, not by a path in /boot";
     if (strstr(path, "memtest"))
