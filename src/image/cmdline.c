@@ -17,6 +17,7 @@ static const struct hatch {
     const char *why;
 } hatches[] = {
     {"single", WORD, true, "recovery mode: single-user shell"},
+    {"-s", WORD, true, "recovery mode: single-user shell"},
     {"s", WORD, true, "recovery mode: single-user shell"},
     {"S", WORD, true, "recovery mode: single-user shell"},
     {"1", WORD, true, "recovery mode: single-user shell"},
@@ -26,6 +27,7 @@ static const struct hatch {
     {"recovery", WORD, true, "recovery mode"},
     {"rd.emergency", PREFIX, false, "emergency shell"},
     {"rd.rescue", WORD, true, "recovery mode: rescue shell"},
+    {"--", WORD, true, "arguments for the guest's init"},
     {"init=", PREFIX, true, "another program in place of the guest's init"},
     {"rdinit=", PREFIX, true, "another program in place of the agent"},
     {"break", PREFIX, false, "shell in the initramfs"},
@@ -35,6 +37,7 @@ static const struct hatch {
     {"rd.systemd.", PREFIX, false, "systemd settings of the initramfs"},
     {"systemd.unit=", PREFIX, false, "another boot target"},
     {"systemd.debug_shell", PREFIX, false, "root shell on a console"},
+    {"systemd.break", PREFIX, false, "shell on a console"},
     {"systemd.default_debug_tty", PREFIX, false, "root shell on a console"},
     {"systemd.crash_shell", PREFIX, false, "root shell on a console"},
     {"systemd.confirm_spawn", PREFIX, false, "control from the console"},
@@ -93,7 +96,7 @@ static char folded(char c)
 
 static bool hatch_matches(const struct hatch *h, const char *word)
 {
-    /* "-b" would fold to "_b", and "S" to "s", which is in the table too. */
+    /* "-b" and "-s" would fold to "_b" and "_s", and "S" to "s", which is in the table too. */
     if (h->match == WORD && strcmp(h->text, word) == 0)
         return true;
     size_t i = 0;

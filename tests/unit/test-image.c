@@ -446,8 +446,10 @@ static void command_line_is_rewritten(void **state)
 
 static void hatches(void **state)
 {
-    static const char *const fatal[] = {"single",       "1",         "S",     "emergency",
-                                        "init=/bin/sh", "rdinit=/x", "rescue"};
+    /* systemd's table of such words (src/shared/unit-file.c, rlmap) whole, and more. */
+    static const char *const fatal[] = {"emergency", "-b",       "rescue", "single", "-s",
+                                        "s",         "S",        "1",      "--",     "init=/bin/sh",
+                                        "rdinit=/x", "rd.rescue"};
     static const char *const plain[] = {"quiet",
                                         "console=ttyS0",
                                         "splash",
@@ -456,6 +458,8 @@ static void hatches(void **state)
                                         "systemd.log_level=debug",
                                         "security=apparmor",
                                         "12",
+                                        "5",
+                                        "-z",
                                         "singleton"};
     static const char *const cleaned[] = {"break",
                                           "break=top",
@@ -463,6 +467,8 @@ static void hatches(void **state)
                                           "rd.break",
                                           "systemd.unit=rescue.target",
                                           "systemd.debug_shell",
+                                          "systemd.break=pre-udev",
+                                          "rd.emergency",
                                           "rd.systemd.unit=x",
                                           "netconsole=@/,@10.0.0.1/",
                                           "kgdboc=ttyS0",
