@@ -275,6 +275,13 @@ static int refuse_dirty(struct ext *x, const char *why, struct error *err)
     return error_hint(err, r, "boot the guest once and shut it down, or run e2fsck -f on it");
 }
 
+/* What its journal says is not here to be read, and no other device comes with the image. */
+static bool journal_is_elsewhere(struct ext2_super_block *sb)
+{
+    return ext2fs_has_feature_journal(sb) &&
+           (sb->s_journal_inum == 0 || !bytes_are_zero(sb->s_journal_uuid, 16));
+}
+
 static int check_state(struct ext *x, struct error *err)
 {
     const struct ext2_super_block *sb = x->e2->super;
@@ -283,6 +290,10 @@ static int check_state(struct ext *x, struct error *err)
     if (ext2fs_has_feature_journal_dev(x->e2->super))
         return error_set(err, EOPNOTSUPP, "%s: is the journal of another filesystem",
                          x->fs.d->name);
+    if (journal_is_elsewhere(x->e2->super))
+        return error_hint(
+            err, error_set(err, EOPNOTSUPP, "%s: its journal is on another device", x->fs.d->name),
+            "give it one of its own: tune2fs -O ^has_journal, then tune2fs -j");
     if (sb->s_state & EXT2_ERROR_FS)
         return refuse_dirty(x, "errors were found in it", err);
     if (!(sb->s_state & EXT2_VALID_FS))

@@ -290,6 +290,13 @@ static void what_is_wrong_is_refused(void **state)
     make_ext("s.img", ext_kinds[0], 8 * MIB);
     write_at("s.img", "xyz", 3, 1024 + 0x78); /* the label, without its checksum */
     expect_open_error("s.img", EBADMSG, "checksum");
+    make_ext("j.img", ext_kinds[0], 8 * MIB);
+    run("debugfs", "-w", "-R", "set_super_value journal_inum 0", "j.img");
+    expect_open_error("j.img", EOPNOTSUPP, "another device");
+    make_ext("j.img", ext_kinds[0], 8 * MIB);
+    run("debugfs", "-w", "-R", "set_super_value journal_uuid 12345678-1234-5678-9abc-def012345678",
+        "j.img");
+    expect_open_error("j.img", EOPNOTSUPP, "another device");
     make_sparse("z.img", MIB);
     expect_open_error("z.img", EOPNOTSUPP, "no known filesystem");
     run("mkswap", "-q", "z.img");
