@@ -231,22 +231,30 @@ static int emit(struct emitter *e, uint64_t until, bool hole)
     return r;
 }
 
-static int walk(ext2_filsys e2, ext2fs_block_bitmap map, struct emitter *e)
+/* The first block from `at` that is marked (or not), or `count` where there is none. */
+static errcode_t find_next(ext2fs_block_bitmap map, bool marked, uint64_t at, uint64_t count,
+                           uint64_t *ret)
+{
+    blk64_t found = count;
+    errcode_t code = marked ? ext2fs_find_first_set_block_bitmap2(map, at, count - 1, &found)
+                            : ext2fs_find_first_zero_block_bitmap2(map, at, count - 1, &found);
+    *ret = code == 0 ? found : count;
+    return code == ENOENT ? 0 : code;
+}
+
+/* Returns what the emitter's function did. An error of the library goes to *code: were it taken
+ * for "none", used blocks would be lost. */
+static int walk(ext2_filsys e2, ext2fs_block_bitmap map, struct emitter *e, errcode_t *code)
 {
     const uint64_t count = ext2fs_blocks_count(e2->super), first = e2->super->s_first_data_block;
     /* Before the first block (1 KiB blocks) is a boot sector. */
     int r = emit(e, first, false);
-    for (uint64_t at = first; at < count && r == 0;) {
-        blk64_t used, hole;
-        if (ext2fs_find_first_set_block_bitmap2(map, at, count - 1, &used) != 0)
-            return emit(e, count, true);
-        r = emit(e, used, true);
-        if (r != 0)
-            return r;
-        if (ext2fs_find_first_zero_block_bitmap2(map, used, count - 1, &hole) != 0)
-            return emit(e, count, false);
-        r = emit(e, hole, false);
-        at = hole;
+    uint64_t at = first;
+    for (bool marked = true; at < count && r == 0; marked = !marked) {
+        *code = find_next(map, marked, at, count, &at);
+        if (*code)
+            return 0;
+        r = emit(e, at, marked);
     }
     return r;
 }
@@ -261,10 +269,10 @@ static int ext_used(struct filesystem *fs, blockdev_extent_fn fn, void *arg, str
     if (code == 0)
         code = mark_metadata(x->e2, map);
     struct emitter e = {.fn = fn, .arg = arg, .block_size = fs->block_size, .end = fs->size};
-    int r = code ? ext_error(x, code, "block bitmap", err) : walk(x->e2, map, &e);
+    int r = code ? 0 : walk(x->e2, map, &e, &code);
     if (map)
         ext2fs_free_block_bitmap(map);
-    return r;
+    return code ? ext_error(x, code, "block bitmap", err) : r;
 }
 
 /* ---- opening ---- */

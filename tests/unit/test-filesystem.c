@@ -1,6 +1,9 @@
 #include "scratch.h"
 #include "disk/filesystem.h"
 
+#include <dlfcn.h>
+#include <ext2fs/ext2fs.h>
+
 #define MIB ((uint64_t)1 << 20)
 #define MTIME INT64_C(1700000000)
 #define SIZE (48 * MIB)
@@ -384,6 +387,39 @@ static void used_is_all_that_matters(void **state)
     }
 }
 
+/* In place of libext2fs's: fails when told to. */
+static errcode_t bitmap_error;
+errcode_t ext2fs_find_first_set_generic_bmap(ext2fs_generic_bitmap map, __u64 start, __u64 end,
+                                             __u64 *out)
+{
+    errcode_t (*real)(ext2fs_generic_bitmap, __u64, __u64, __u64 *) = NULL;
+    *(void **)&real = dlsym(RTLD_NEXT, __func__);
+    return bitmap_error ? bitmap_error : real(map, start, end, out);
+}
+
+static int count_used(void *arg, uint64_t at, uint64_t length, bool hole)
+{
+    (void)at;
+    *(uint64_t *)arg += hole ? 0 : length;
+    return 0;
+}
+
+/* What cannot be read is not free. */
+static void an_unreadable_bitmap_is_an_error(void **state)
+{
+    struct error err = {0};
+    make_ext("a.img", ext_kinds[0], 8 * MIB);
+    struct opened o = open_fs("a.img", false);
+    uint64_t used = 0;
+    bitmap_error = EIO;
+    assert_int_equal(filesystem_used(o.fs, count_used, &used, &err), -EIO);
+    assert_non_null(strstr(err.text, "block bitmap"));
+    bitmap_error = 0;
+    assert_ok(filesystem_used(o.fs, count_used, &used, &err));
+    assert_true(used > 0);
+    close_fs(&o);
+}
+
 /* Images with bytes spoiled at random: errors are fine, crashes and hangs are not. */
 static void spoiled_ext_does_not_crash(void **state)
 {
@@ -532,6 +568,7 @@ int main(void)
         cmocka_unit_test(what_is_wrong_is_refused),
         cmocka_unit_test(probe_knows_them),
         cmocka_unit_test(used_is_all_that_matters),
+        cmocka_unit_test(an_unreadable_bitmap_is_an_error),
         cmocka_unit_test(spoiled_ext_does_not_crash),
         cmocka_unit_test(fat_is_read),
         cmocka_unit_test(fat_is_written),
