@@ -8,6 +8,7 @@
 #include "image/measure_image.h"
 #include "image/predict.h"
 #include "image/text.h"
+#include "image/updates.h"
 #include "measure/kernel.h"
 
 #include <stdarg.h>
@@ -254,8 +255,8 @@ static int plan_entry(struct image_plan *p, const struct image_request *q, size_
     const struct image_kernel *k = find_kernel(p, e);
     if (!k && version_is_taken(p, e)) {
         cmdline_free(c);
-        return bootplan_remove(&p->boot, i, "an entry before it boots another kernel of its version",
-                               err);
+        return bootplan_remove(&p->boot, i,
+                               "an entry before it boots another kernel of its version", err);
     }
     if (!k) {
         struct error local = {0};
@@ -385,10 +386,26 @@ static int add_door_warnings(struct image_plan *p, struct error *err)
     return r < 0 ? r : doors_find(root, warn_of_door, &w);
 }
 
+static int add_update_warning(struct image_plan *p, struct error *err)
+{
+    struct filesystem *root; /* the layout's */
+    int r = layout_filesystem(&p->layout, p->layout.root, &root, err);
+    const char *what = r == 0 ? updates_find(root) : NULL;
+    if (!what)
+        return r;
+    return warn(p, err,
+                "%s: a new kernel or GRUB does not match hash.json, and the next boot gets no key; "
+                "hold these packages in the guest, and update by encrypting an updated plain "
+                "image (encroot-image(1), UPDATES)",
+                what);
+}
+
 static int add_warnings(struct image_plan *p, struct error *err)
 {
     const struct layout *l = &p->layout;
     int r = add_door_warnings(p, err);
+    if (r == 0)
+        r = add_update_warning(p, err);
     if (r == 0 && p->bootpath.fallback)
         r = warn(p, err,
                  "shim's fallback loader is in EFI/BOOT: where firmware starts from there, it is "

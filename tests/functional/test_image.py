@@ -497,6 +497,17 @@ class Encrypt(ImageTest):
         values = json.loads((self.folder / "out.hash.json").read_text())
         self.assertEqual([k["path"] for k in values["kernels"]], [f"/vmlinuz-{v}"])
 
+    def test_updates_in_the_guest_are_warned_of(self):
+        """B4: a kernel update in the guest would lock it out."""
+        hook = ("/etc/kernel/postinst.d/zz-update-grub", b"#!")
+        for root, text in (([hook], "kernel packages run update-grub"),
+                           ([hook, ("/usr/bin/unattended-upgrade", b"#!")], "(unattended-upgrades)")):
+            image = self.guest_with("updates.raw", root=root)
+            report = json.loads(self.encrypt(image, "out.raw", "--force", "--json").stdout)
+            self.assertEqual(len(report["warnings"]), 1)
+            self.assertIn(text, report["warnings"][0])
+            self.assertIn("hold these packages", report["warnings"][0])
+
     def test_measure_then_encrypt_with_the_values(self):
         self.encroot("image", "measure", "-i", self.small, "-o", "small.hash.json")
         values = json.loads((self.folder / "small.hash.json").read_text())
