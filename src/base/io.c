@@ -101,16 +101,6 @@ int read_file(const char *path, size_t max, struct buffer *ret, struct error *er
     return read_fd(fd, path, max, ret, err);
 }
 
-static int open_folder_of(const char *path, struct error *err)
-{
-    _free_ char *copy = strdup(path);
-    if (!copy)
-        return error_set(err, ENOMEM, "out of memory");
-    const char *folder = dirname(copy);
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 ? error_errno(err, errno, "%s", folder) : fd;
-}
-
 int atomic_file_open(struct atomic_file *f, const char *path, mode_t mode, bool replace,
                      struct error *err)
 {
@@ -122,6 +112,9 @@ int atomic_file_open(struct atomic_file *f, const char *path, mode_t mode, bool 
     if (!final || !copy)
         return error_set(err, ENOMEM, "out of memory");
     const char *folder = dirname(copy);
+    _close_ int folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder_fd < 0)
+        return error_errno(err, errno, "%s: cannot create a file in %s", path, folder);
     int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
     _free_ char *temporary = NULL;
     if (fd < 0 && errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)
@@ -136,8 +129,11 @@ int atomic_file_open(struct atomic_file *f, const char *path, mode_t mode, bool 
         umask(mask);
         fchmod(fd, mode & ~mask);
     }
-    *f = (struct atomic_file){
-        .fd = fd, .path = TAKE_PTR(final), .temporary = TAKE_PTR(temporary), .replace = replace};
+    *f = (struct atomic_file){.fd = fd,
+                              .folder = TAKE_FD(folder_fd),
+                              .path = TAKE_PTR(final),
+                              .temporary = TAKE_PTR(temporary),
+                              .replace = replace};
     return 0;
 }
 
@@ -169,21 +165,35 @@ static int name_file(const struct atomic_file *f, const char *to)
     return 0;
 }
 
-int atomic_file_commit(struct atomic_file *f, struct error *err)
+int atomic_file_sync(const struct atomic_file *f, struct error *err)
 {
-    _close_ int folder = open_folder_of(f->path, err);
-    if (folder < 0)
-        return folder;
-    if (fsync(f->fd) < 0)
-        return error_errno(err, errno, "%s", f->path);
+    return fsync(f->fd) < 0 ? error_errno(err, errno, "%s", f->path) : 0;
+}
+
+int atomic_file_name(struct atomic_file *f, struct error *err)
+{
     int r = name_file(f, f->path);
     if (r < 0)
         return error_errno(err, -r, "%s", f->path);
     free(TAKE_PTR(f->temporary));
-    if (fsync(folder) < 0)
-        return error_errno(err, errno, "%s: syncing its folder", f->path);
-    atomic_file_abort(f);
     return 0;
+}
+
+int atomic_file_sync_folder(const struct atomic_file *f, struct error *err)
+{
+    return fsync(f->folder) < 0 ? error_errno(err, errno, "%s: syncing its folder", f->path) : 0;
+}
+
+int atomic_file_commit(struct atomic_file *f, struct error *err)
+{
+    int r = atomic_file_sync(f, err);
+    if (r == 0)
+        r = atomic_file_name(f, err);
+    if (r == 0)
+        r = atomic_file_sync_folder(f, err);
+    if (r == 0)
+        atomic_file_abort(f);
+    return r;
 }
 
 void atomic_file_abort(struct atomic_file *f)
@@ -192,6 +202,8 @@ void atomic_file_abort(struct atomic_file *f)
         unlink(f->temporary);
     if (f->fd >= 0)
         close(f->fd);
+    if (f->folder >= 0)
+        close(f->folder);
     free(f->temporary);
     free(f->path);
     *f = ATOMIC_FILE_NONE;

@@ -28,18 +28,26 @@ int read_fd(int fd, const char *name, size_t max, struct buffer *ret, struct err
  */
 struct atomic_file {
     int fd;          /* open for reading and writing */
+    int folder;      /* to be synced when the name is given */
     char *path;      /* the final name */
     char *temporary; /* NULL with O_TMPFILE */
     bool replace;    /* may replace an existing file */
 };
-#define ATOMIC_FILE_NONE ((struct atomic_file){.fd = -1})
+#define ATOMIC_FILE_NONE ((struct atomic_file){.fd = -1, .folder = -1})
 
 /* -EEXIST at once when `path` exists and !replace. `mode` is masked by the umask. */
 int atomic_file_open(struct atomic_file *f, const char *path, mode_t mode, bool replace,
                      struct error *err) _must_use_;
-/* fsync, give the final name, fsync the folder. After success the fd is closed. */
+/*
+ * The steps of a commit, for files that are to appear together: sync all contents, which may take
+ * minutes, then give all names, then sync the folders.
+ */
+int atomic_file_sync(const struct atomic_file *f, struct error *err) _must_use_;
+int atomic_file_name(struct atomic_file *f, struct error *err) _must_use_;
+int atomic_file_sync_folder(const struct atomic_file *f, struct error *err) _must_use_;
+/* All three. After success the fd is closed. */
 int atomic_file_commit(struct atomic_file *f, struct error *err) _must_use_;
-/* Drop it; does nothing after a commit or on ATOMIC_FILE_NONE. */
+/* Close it, and drop it if it has no name yet; does nothing on ATOMIC_FILE_NONE. */
 void atomic_file_abort(struct atomic_file *f);
 #define _atomic_file_ _cleanup_(atomic_file_abort)
 

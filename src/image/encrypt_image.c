@@ -124,6 +124,27 @@ static int write_image(struct image_plan *p, const struct secret *secret, struct
     return r < 0 ? r : blockdev_flush(to, err);
 }
 
+/*
+ * When both are on the disk whole, and only names are missing. The image comes last: where it is,
+ * everything is.
+ */
+static int name_both(struct atomic_file *image, struct atomic_file *references, struct error *err)
+{
+    bool replaced = access(references->path, F_OK) == 0;
+    int r = atomic_file_name(references, err);
+    if (r < 0)
+        return r;
+    r = atomic_file_name(image, err);
+    if (r < 0 && !replaced)
+        unlink(references->path);
+    if (r < 0 && replaced)
+        return error_hint(err, r, "%s was replaced already, and is not of the image there",
+                          references->path);
+    if (r == 0)
+        r = atomic_file_sync_folder(references, err);
+    return r == 0 ? atomic_file_sync_folder(image, err) : r;
+}
+
 int image_perform(struct image_plan *p, const struct secret *secret, const struct image_target *t,
                   const struct progress *progress, struct encrypt_stats *ret, struct error *err)
 {
@@ -140,16 +161,13 @@ int image_perform(struct image_plan *p, const struct secret *secret, const struc
         r = write_image(p, secret, &image, t, progress, &stats, err);
     if (r == 0 && (r = write_exact(references.fd, text.data, text.size)) < 0)
         r = error_errno(err, -r, "%s", t->reference_path);
-    /* An image never appears without its reference values. */
     if (r == 0)
-        r = atomic_file_commit(&references, err);
-    if (r < 0)
-        return r;
-    r = atomic_file_commit(&image, err);
-    if (r < 0) {
-        unlink(t->reference_path);
-        return r;
-    }
-    *ret = stats;
-    return 0;
+        r = atomic_file_sync(&image, err);
+    if (r == 0)
+        r = atomic_file_sync(&references, err);
+    if (r == 0)
+        r = name_both(&image, &references, err);
+    if (r == 0)
+        *ret = stats;
+    return r;
 }

@@ -14,8 +14,10 @@ struct image_target {
 };
 
 /*
- * Both files appear whole, or neither. On failure (-ECANCELED when the progress function says so)
- * nothing is left. `secret` as in the plan's request.
+ * Both files are written and synced first and get their names last, one right after the other. On
+ * failure (-ECANCELED when the progress function says so) nothing is left; but if `replace` is set
+ * and the image cannot get its name, the new references stay in place of the old. `secret` as in
+ * the plan's request.
  */
 int image_perform(struct image_plan *p, const struct secret *secret, const struct image_target *t,
                   const struct progress *progress, struct encrypt_stats *ret,

@@ -737,5 +737,42 @@ class Interrupted(ImageTest):
         self.assertEqual(file_sha256(self.image), before)
 
 
+class Crash(ImageTest):
+    """Both files appear, or neither, wherever it ends."""
+
+    def encrypt_with(self, *options, **environment):
+        return subprocess.run(
+            [ENCROOT, "image", "encrypt", "-i", self.small, "-o", "out.raw", "-d", self.keys,
+             *options], cwd=self.folder, capture_output=True, text=True,
+            env={**os.environ, **environment,
+                 "LD_PRELOAD": str(ENCROOT.parent / "tests/functional/die-at.so")})
+
+    def outputs(self):
+        return {p.name for p in self.folder.iterdir()}
+
+    def test_killed_while_syncing(self):
+        both = {"out.raw", "out.hash.json"}
+        last = self.encrypt_with(DIE_AT_FSYNC="0").stderr.count("DIE_AT_FSYNC")
+        self.assertEqual(self.outputs(), both)
+        seen = []
+        for n in range(last - 4, last + 1):
+            for name in self.outputs():
+                (self.folder / name).unlink()
+            self.assertEqual(self.encrypt_with(DIE_AT_FSYNC=str(n)).returncode, -signal.SIGKILL)
+            seen.append(self.outputs())
+        # The contents, then the folder, once for each.
+        self.assertEqual(seen, [set(), set(), set(), both, both])
+
+    def test_references_that_replaced_others_stay(self):
+        for name in ("out.raw", "out.hash.json"):
+            (self.folder / name).write_text("old")
+        done = self.encrypt_with("--force", FAIL_AT_RENAME="2")
+        self.assertEqual(done.returncode, FAILED)
+        self.assertIn("out.raw: Input/output error", done.stderr)
+        self.assertIn("out.hash.json was replaced already", done.stderr)
+        self.assertEqual(self.outputs(), {"out.raw", "out.hash.json"})
+        self.assertEqual((self.folder / "out.raw").read_text(), "old")
+
+
 if __name__ == "__main__":
     unittest.main()
