@@ -15,8 +15,8 @@ struct arguments {
 static int write_values(const struct arguments *a, struct bytes text, struct error *err)
 {
     if (!a->output) {
-        fwrite(text.data, 1, text.size, stdout);
-        return fflush(stdout) < 0 ? error_errno(err, errno, "stdout") : 0;
+        size_t n = fwrite(text.data, 1, text.size, stdout);
+        return n < text.size ? error_errno(err, errno, "standard output") : 0;
     }
     return write_file_atomic(a->output, text, 0644, a->force, err);
 }

@@ -104,10 +104,8 @@ static int run(int argc, char **argv)
     return help ? EXIT_OK : EXIT_USAGE;
 }
 
-int main(int argc, char **argv)
+static int start(int argc, char **argv)
 {
-    process_protect_secrets();
-    signal(SIGPIPE, SIG_IGN); /* a peer that leaves is an error, not the end */
     if (argc < 2) {
         list_commands(stderr);
         return EXIT_USAGE;
@@ -130,4 +128,22 @@ int main(int argc, char **argv)
         words[n++] = argv[i];
     words[n++] = (char *)"--help";
     return run(n, words);
+}
+
+/* What did not reach its reader was not done. A failure has been told, and keeps its exit code. */
+static int check_stdout(int code)
+{
+    bool lost = fflush(stdout) != 0;
+    const char *why = lost ? strerror(errno) : "writing failed";
+    if (code != EXIT_OK || (!lost && !ferror(stdout)))
+        return code;
+    fprintf(stderr, "encroot: standard output: %s\n", why);
+    return EXIT_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+    process_protect_secrets();
+    signal(SIGPIPE, SIG_IGN); /* a peer that leaves is an error, not the end */
+    return check_stdout(start(argc, argv));
 }

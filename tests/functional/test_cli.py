@@ -9,7 +9,7 @@ import subprocess
 import unittest
 from pathlib import Path
 
-from program import BAD_INPUT, ENCROOT, OK, TOP, USAGE, CommandTest
+from program import BAD_INPUT, ENCROOT, FAILED, OK, TOP, USAGE, CommandTest
 
 
 class Help(CommandTest):
@@ -262,6 +262,20 @@ class Init(CommandTest):
 
 
 class Process(CommandTest):
+    def test_what_stdout_did_not_take_is_a_failure(self):
+        for arguments in (["--version"], ["help"], ["image", "inspect", "--help"],
+                          ["init", "keys"], ["init", "keys", "--json"]):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([ENCROOT, *arguments], cwd=self.folder, stdout=full,
+                                      stderr=subprocess.PIPE, text=True)
+            self.assertEqual(done.returncode, FAILED, arguments)
+            self.assertEqual(done.stderr, "encroot: standard output: No space left on device\n")
+        # A failure keeps its own code.
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([ENCROOT, "image", "inspect", "-i", "missing", "--json"],
+                                  cwd=self.folder, stdout=full)
+        self.assertEqual(done.returncode, BAD_INPUT)
+
     def test_no_core_dumps_of_keys(self):
         """K5: nobody of the same user attaches to it, no core is written."""
         r, w = os.pipe()
