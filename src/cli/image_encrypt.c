@@ -236,9 +236,10 @@ static int encrypt(const struct arguments *a, struct error *err)
     if (r < 0)
         return r;
     _json_ json_t *report = image_report_encrypted(&plan, &in.target, &stats);
+    /* It is done, whatever can be told of it. */
     if (!report)
-        return no_memory(err);
-    if (a->json)
+        fputs("encroot: encrypted; out of memory for the report\n", stderr);
+    else if (a->json)
         image_report_json(report);
     else if (!a->quiet)
         image_report_print_encrypted(report, a->folder);

@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "cli/image_report.h"
 #include "cli/options.h"
+#include "cli/plain_text.h"
 #include "cli/progress.h"
 #include "image/grubgen.h"
 #include "image/measure_image.h"
@@ -29,10 +30,11 @@ static int inspect_boot(json_t *o, struct layout *l, struct error *err)
     if (r < 0)
         return r;
     bool encrypted = made_by_encroot(&p) && l->root == LAYOUT_NONE;
-    json_object_update_new(o, json_pack("{s:b, s:s?, s:s, s:s, s:o, s:o}", "encrypted_by_encroot",
-                                        (int)encrypted, "shim", p.shim, "grub", p.grub, "grub.cfg",
-                                        p.main_path, "entries", image_report_entries(&plan),
-                                        "removed_entries", image_report_removed(&plan)));
+    json_object_update_new(
+        o, json_pack("{s:b, s:o, s:o, s:o, s:o, s:o}", "encrypted_by_encroot", (int)encrypted,
+                     "shim", p.shim ? plain_json(p.shim) : json_null(), "grub", plain_json(p.grub),
+                     "grub.cfg", plain_json(p.main_path), "entries", image_report_entries(&plan),
+                     "removed_entries", image_report_removed(&plan)));
     return 0;
 }
 
@@ -45,10 +47,10 @@ static int inspect(json_t **ret, const char *path, struct error *err)
     if (r < 0)
         return r;
     if (layout_find_root(&l, 0, &root) < 0 && root.code != EALREADY)
-        json_object_set_new(o, "root_problem", json_string(root.text));
+        json_object_set_new(o, "root_problem", plain_json(root.text));
     if (inspect_boot(o, &l, &boot) < 0)
-        json_object_set_new(o, "boot_problem", json_string(boot.text));
-    json_object_set_new(o, "image", json_string(path));
+        json_object_set_new(o, "boot_problem", plain_json(boot.text));
+    json_object_set_new(o, "image", plain_json(path));
     json_object_set_new(o, "format", json_string(image_format_name(l.format)));
     json_object_set_new(o, "disk_size", json_integer((json_int_t)l.table.disk_size));
     json_object_set_new(o, "partitions", image_report_partitions(&l));
@@ -70,9 +72,9 @@ static void print_partitions(const json_t *o)
     json_array_foreach(json_object_get(o, "partitions"), i, p)
     {
         size_text((uint64_t)json_integer_value(json_object_get(p, "size")), size);
-        printf("%-12s %lld  %-10s %-12s %-9s %s %s\n", i ? "" : "partitions",
-               (long long)json_integer_value(json_object_get(p, "number")), size, text(p, "type"),
-               text(p, "use"), text(p, "uuid"), text(p, "name"));
+        plain_line(stdout, "%-12s %lld  %-10s %-12s %-9s %s %s", i ? "" : "partitions",
+                   (long long)json_integer_value(json_object_get(p, "number")), size,
+                   text(p, "type"), text(p, "use"), text(p, "uuid"), text(p, "name"));
     }
 }
 
@@ -82,18 +84,18 @@ static void print_all(const json_t *o)
     size_t i;
     const json_t *e;
     char size[SIZE_TEXT];
-    printf("%-12s %s (%s, %s)\n", "image", text(o, "image"), text(o, "format"),
-           size_text((uint64_t)json_integer_value(json_object_get(o, "disk_size")), size));
-    printf("%-12s %s\n", "encrypted",
-           json_is_true(json_object_get(o, "encrypted_by_encroot")) ? "yes, by encroot" : "no");
+    plain_line(stdout, "%-12s %s (%s, %s)", "image", text(o, "image"), text(o, "format"),
+               size_text((uint64_t)json_integer_value(json_object_get(o, "disk_size")), size));
+    plain_line(stdout, "%-12s %s", "encrypted",
+               json_is_true(json_object_get(o, "encrypted_by_encroot")) ? "yes, by encroot" : "no");
     print_partitions(o);
     for (i = 0; i < ARRAY_SIZE(lines); i++)
         if (*text(o, lines[i]))
-            printf("%-12s %s\n", strstr(lines[i], "_problem") ? "problem" : lines[i],
-                   text(o, lines[i]));
+            plain_line(stdout, "%-12s %s", strstr(lines[i], "_problem") ? "problem" : lines[i],
+                       text(o, lines[i]));
     json_array_foreach(json_object_get(o, "entries"), i, e)
-        printf("%-12s \"%s\": %s %s\n", i ? "" : "entries", text(e, "title"), text(e, "kernel"),
-               text(e, "cmdline"));
+        plain_line(stdout, "%-12s \"%s\": %s %s", i ? "" : "entries", text(e, "title"),
+                   text(e, "kernel"), text(e, "cmdline"));
     image_report_print_removed(json_object_get(o, "removed_entries"));
 }
 

@@ -5,6 +5,7 @@
 #include "cli/image_report.h"
 #include "cli/image_values.h"
 #include "cli/options.h"
+#include "cli/plain_text.h"
 
 struct arguments {
     const char *input, *output;
@@ -34,7 +35,7 @@ static int measure(const struct arguments *a, struct error *err)
         r = write_values(a, buffer_bytes(&text), err);
     /* On stderr when the values themselves are on stdout. */
     for (size_t i = 0; r == 0 && !a->json && i < plan.removed_count; i++)
-        fprintf(stderr, "left out: \"%s\": %s\n", plan.removed[i].title, plan.removed[i].reason);
+        plain_line(stderr, "left out: \"%s\": %s", plan.removed[i].title, plan.removed[i].reason);
     return r;
 }
 

@@ -1,5 +1,6 @@
 #include "cli/image_report.h"
 #include "base/hex.h"
+#include "cli/plain_text.h"
 #include "cli/progress.h"
 
 #include <string.h>
@@ -9,7 +10,7 @@ static json_t *strings_json(char *const *list)
 {
     json_t *array = json_array();
     for (; list && *list; list++)
-        json_array_append_new(array, json_string(*list));
+        json_array_append_new(array, plain_json(*list));
     return array;
 }
 
@@ -17,10 +18,10 @@ static json_t *strings_json(char *const *list)
 static json_t *words_json(char *const *words)
 {
     _buffer_ struct buffer line = {0};
-    if (cmdline_join(&line, "", words) < 0)
+    if (cmdline_join(&line, "", words) < 0 || buffer_append(&line, "", 1) < 0)
         return NULL;
-    size_t skip = line.size ? 1 : 0; /* the blank behind the path */
-    return json_stringn((const char *)line.data + skip, line.size - skip);
+    size_t skip = *line.data ? 1 : 0; /* the blank behind the path */
+    return plain_json((const char *)line.data + skip);
 }
 
 json_t *image_report_entries(const struct bootplan *p)
@@ -28,10 +29,10 @@ json_t *image_report_entries(const struct bootplan *p)
     json_t *array = json_array();
     for (size_t i = 0; i < p->count; i++) {
         const struct boot_entry *e = &p->entries[i];
-        json_array_append_new(array,
-                              json_pack("{s:s, s:s, s:s, s:o, s:o}", "title", e->title, "version",
-                                        e->version, "kernel", e->kernel, "cmdline",
-                                        words_json(e->args), "initrd", strings_json(e->initrds)));
+        json_array_append_new(
+            array, json_pack("{s:o, s:o, s:o, s:o, s:o}", "title", plain_json(e->title), "version",
+                             plain_json(e->version), "kernel", plain_json(e->kernel), "cmdline",
+                             words_json(e->args), "initrd", strings_json(e->initrds)));
     }
     return array;
 }
@@ -40,8 +41,9 @@ json_t *image_report_removed(const struct bootplan *p)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < p->removed_count; i++)
-        json_array_append_new(array, json_pack("{s:s, s:s}", "title", p->removed[i].title, "reason",
-                                               p->removed[i].reason));
+        json_array_append_new(array,
+                              json_pack("{s:o, s:o}", "title", plain_json(p->removed[i].title),
+                                        "reason", plain_json(p->removed[i].reason)));
     return array;
 }
 
@@ -60,11 +62,12 @@ json_t *image_report_partitions(const struct layout *l)
     for (size_t i = 0; i < l->table.count; i++) {
         const struct partition *p = &l->table.parts[i];
         const struct fs_info *info = &l->parts[i].info;
-        json_array_append_new(array, json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "number",
-                                               (int)p->number, "name", p->name, "type",
-                                               info->type_name, "uuid", info->uuid, "label",
-                                               info->label, "start", (json_int_t)p->start, "size",
-                                               (json_int_t)p->size, "use", use_of(l, (int)i)));
+        json_array_append_new(array,
+                              json_pack("{s:i, s:o, s:s, s:o, s:o, s:I, s:I, s:s}", "number",
+                                        (int)p->number, "name", plain_json(p->name), "type",
+                                        info->type_name, "uuid", plain_json(info->uuid), "label",
+                                        plain_json(info->label), "start", (json_int_t)p->start,
+                                        "size", (json_int_t)p->size, "use", use_of(l, (int)i)));
     }
     return array;
 }
@@ -82,10 +85,11 @@ static json_t *kernels_json(const struct image_plan *p)
     json_t *array = json_array();
     for (size_t i = 0; i < p->kernel_count; i++) {
         const struct image_kernel *k = &p->kernels[i];
-        json_array_append_new(array, json_pack("{s:s, s:s, s:I, s:I}", "version", k->version,
-                                               "initramfs", k->initramfs_path, "initramfs_size",
-                                               (json_int_t)k->initramfs.size, "modules",
-                                               (json_int_t)k->module_count));
+        json_array_append_new(array,
+                              json_pack("{s:o, s:o, s:I, s:I}", "version", plain_json(k->version),
+                                        "initramfs", plain_json(k->initramfs_path),
+                                        "initramfs_size", (json_int_t)k->initramfs.size, "modules",
+                                        (json_int_t)k->module_count));
     }
     return array;
 }
@@ -95,11 +99,11 @@ static json_t *rewritten_entries(const struct image_plan *p)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < p->boot.count; i++)
-        json_array_append_new(array,
-                              json_pack("{s:s, s:s, s:o, s:o}", "title", p->boot.entries[i].title,
-                                        "version", p->boot.entries[i].version, "cmdline",
-                                        words_json(p->cmdlines[i].words), "removed_words",
-                                        strings_json(p->cmdlines[i].removed)));
+        json_array_append_new(array, json_pack("{s:o, s:o, s:o, s:o}", "title",
+                                               plain_json(p->boot.entries[i].title), "version",
+                                               plain_json(p->boot.entries[i].version), "cmdline",
+                                               words_json(p->cmdlines[i].words), "removed_words",
+                                               strings_json(p->cmdlines[i].removed)));
     return array;
 }
 
@@ -109,16 +113,16 @@ json_t *image_report_encrypted(const struct image_plan *p, const struct image_ta
     const struct partition *root = &p->table.parts[p->layout.root];
     char uuid[UUID_TEXT_SIZE];
     uuid_format(p->volume_uuid, uuid);
-    return json_pack("{s:s, s:s, s:s, s:s, s:{s:s, s:i, s:s, s:I, s:i, s:I, s:I}, s:I, s:o, s:o, "
+    return json_pack("{s:o, s:o, s:s, s:o, s:{s:s, s:i, s:s, s:I, s:i, s:I, s:I}, s:I, s:o, s:o, "
                      "s:o, s:o}",
-                     "input", p->layout.path, "output", t->path, "format",
-                     image_format_name(t->format), "hash_json", t->reference_path, "root", "volume",
-                     uuid, "partition", (int)root->number, "placed", growth_name(p->growth), "size",
-                     (json_int_t)root->size, "sector_size", (int)p->sector_size, "encrypted",
-                     (json_int_t)s->encrypted, "skipped", (json_int_t)s->skipped, "disk_size",
-                     (json_int_t)p->table.disk_size, "kernels", kernels_json(p), "entries",
-                     rewritten_entries(p), "removed_entries", image_report_removed(&p->boot),
-                     "warnings", strings_json(p->warnings));
+                     "input", plain_json(p->layout.path), "output", plain_json(t->path), "format",
+                     image_format_name(t->format), "hash_json", plain_json(t->reference_path),
+                     "root", "volume", uuid, "partition", (int)root->number, "placed",
+                     growth_name(p->growth), "size", (json_int_t)root->size, "sector_size",
+                     (int)p->sector_size, "encrypted", (json_int_t)s->encrypted, "skipped",
+                     (json_int_t)s->skipped, "disk_size", (json_int_t)p->table.disk_size, "kernels",
+                     kernels_json(p), "entries", rewritten_entries(p), "removed_entries",
+                     image_report_removed(&p->boot), "warnings", strings_json(p->warnings));
 }
 
 void image_report_json(const json_t *report)
@@ -144,7 +148,10 @@ void image_report_print_removed(const json_t *removed)
     size_t i;
     const json_t *e;
     json_array_foreach(removed, i, e)
-        printf("%-12s \"%s\": %s\n", i ? "" : "left out", text(e, "title"), text(e, "reason"));
+    {
+        plain_line(stdout, "%-12s \"%s\": %s", i ? "" : "left out", text(e, "title"),
+                   text(e, "reason"));
+    }
 }
 
 static void print_entries(const json_t *report)
@@ -154,36 +161,37 @@ static void print_entries(const json_t *report)
     json_array_foreach(json_object_get(report, "kernels"), i, e)
     {
         char size[SIZE_TEXT];
-        printf("%-12s %s: %s, %s, %llu modules\n", i ? "" : "kernels", text(e, "version"),
-               text(e, "initramfs"), size_text(number(e, "initramfs_size"), size),
-               (unsigned long long)number(e, "modules"));
+        plain_line(stdout, "%-12s %s: %s, %s, %llu modules", i ? "" : "kernels", text(e, "version"),
+                   text(e, "initramfs"), size_text(number(e, "initramfs_size"), size),
+                   (unsigned long long)number(e, "modules"));
     }
     json_array_foreach(json_object_get(report, "entries"), i, e)
     {
-        printf("%-12s \"%s\": %s\n", i ? "" : "entries", text(e, "title"), text(e, "cmdline"));
+        plain_line(stdout, "%-12s \"%s\": %s", i ? "" : "entries", text(e, "title"),
+                   text(e, "cmdline"));
         json_array_foreach(json_object_get(e, "removed_words"), k, w)
-            printf("%-12s   without %s\n", "", json_string_value(w));
+            plain_line(stdout, "%-12s   without %s", "", json_string_value(w));
     }
     image_report_print_removed(json_object_get(report, "removed_entries"));
     json_array_foreach(json_object_get(report, "warnings"), i, w)
-        printf("%-12s %s\n", "warning", json_string_value(w));
+        plain_line(stdout, "%-12s %s", "warning", json_string_value(w));
 }
 
 void image_report_print_encrypted(const json_t *report, const char *folder)
 {
     const json_t *root = json_object_get(report, "root");
     char size[SIZE_TEXT], encrypted[SIZE_TEXT], skipped[SIZE_TEXT];
-    printf("%-12s %s (%s)\n", "encrypted", text(report, "output"), text(report, "format"));
-    printf("%-12s partition %llu, %s, %s; %s encrypted, %s free and left out\n", "root",
-           (unsigned long long)number(root, "partition"), size_text(number(root, "size"), size),
-           text(root, "placed"), size_text(number(root, "encrypted"), encrypted),
-           size_text(number(root, "skipped"), skipped));
-    printf("%-12s %s, aes-xts-plain64, sectors of %llu bytes\n", "volume", text(root, "volume"),
-           (unsigned long long)number(root, "sector_size"));
+    plain_line(stdout, "%-12s %s (%s)", "encrypted", text(report, "output"),
+               text(report, "format"));
+    plain_line(stdout, "%-12s partition %llu, %s, %s; %s encrypted, %s free and left out", "root",
+               (unsigned long long)number(root, "partition"), size_text(number(root, "size"), size),
+               text(root, "placed"), size_text(number(root, "encrypted"), encrypted),
+               size_text(number(root, "skipped"), skipped));
+    plain_line(stdout, "%-12s %s, aes-xts-plain64, sectors of %llu bytes", "volume",
+               text(root, "volume"), (unsigned long long)number(root, "sector_size"));
     print_entries(report);
-    printf("%-12s %s\n", "hash.json", text(report, "hash_json"));
-    printf("\nNext: boot it; its console names an address and a port. Then\n"
-           "  encroot unlock -i ADDRESS -m RIM -f %s%s%s\n",
-           text(report, "hash_json"), strcmp(folder, ".") == 0 ? "" : " -d ",
-           strcmp(folder, ".") == 0 ? "" : folder);
+    plain_line(stdout, "%-12s %s", "hash.json", text(report, "hash_json"));
+    puts("\nNext: boot it; its console names an address and a port. Then");
+    plain_line(stdout, "  encroot unlock -i ADDRESS -m RIM -f %s%s%s", text(report, "hash_json"),
+               strcmp(folder, ".") == 0 ? "" : " -d ", strcmp(folder, ".") == 0 ? "" : folder);
 }

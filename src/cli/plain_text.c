@@ -1,5 +1,7 @@
 #include "cli/plain_text.h"
 
+#include <stdarg.h>
+
 /* UTF-8 passes; control characters, also those of C1 (0x80 to 0x9f after 0xc2), do not. */
 void plain_print(FILE *out, const char *text)
 {
@@ -12,6 +14,19 @@ void plain_print(FILE *out, const char *text)
             fprintf(out, "\\x%02x", *p);
         in_c1 = c1;
     }
+}
+
+void plain_line(FILE *out, const char *fmt, ...)
+{
+    _free_ char *line = NULL;
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vasprintf(&line, fmt, ap);
+    va_end(ap);
+    if (n < 0)
+        line = NULL;
+    plain_print(out, line ? line : "out of memory");
+    fputc('\n', out);
 }
 
 /* jansson takes valid UTF-8 only; what a forger wrote may be something else. */

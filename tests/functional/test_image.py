@@ -527,6 +527,34 @@ class Encrypt(ImageTest):
         self.assertEqual(done["partitions"][2]["type"], "crypto_LUKS")
         self.assertIn("yes, by encroot", self.encroot("image", "inspect", "-i", "out.raw").stdout)
 
+    def test_values_that_stdout_did_not_take(self):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([ENCROOT, "image", "measure", "-i", self.small], stdout=full,
+                                  stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, FAILED)
+        self.assertIn("standard output: No space left on device", done.stderr)
+
+    def test_an_output_name_that_is_not_utf_8(self):
+        for name, options in ((b"\xff.raw", ["--json"]), (b"\xfe.raw", [])):
+            done = subprocess.run([ENCROOT, "image", "encrypt", "-i", self.small, "-o", name, "-d",
+                                   self.keys, *options], cwd=self.folder, capture_output=True)
+            self.assertEqual(done.returncode, OK, done.stderr)
+            self.assertIn(b"\\xff.raw" if options else b"\\xfe.raw",
+                          json.loads(done.stdout)["output"].encode() if options else done.stdout)
+            self.assertTrue(os.path.exists(os.fsencode(self.folder) + b"/" + name))
+
+    def test_escapes_do_not_reach_the_terminal(self):
+        evil = b"\x1b]0;x\x07"
+        text = self.small_grub_cfg().replace(b"menuentry 'Debian GNU/Linux'",
+                                             b"menuentry 'Debian" + evil + b" GNU/Linux'")
+        text += b"menuentry 'Left" + evil + b" out' { chainloader /x }\n"
+        image = self.guest_with("evil.raw", text)
+        outputs = [self.encrypt(image, "out.raw"), self.encroot("image", "inspect", "-i", image),
+                   self.encroot("image", "measure", "-i", image)]
+        for n, done in enumerate(outputs):
+            self.assertNotRegex(done.stdout + done.stderr, "[\x1b\x07]")
+            self.assertIn("Left\\x1b]0;x\\x07 out", done.stdout + done.stderr, n)
+
     def test_quiet_and_json(self):
         self.assertEqual(self.encrypt(self.small, "a.raw", "-q").stdout, "")
         report = json.loads(self.encrypt(self.small, "b.raw", "--json").stdout)
