@@ -1,4 +1,5 @@
 #include "base/secret.h"
+#include "base/io.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -123,26 +124,7 @@ int secret_read_file(struct secret **ret, const char *path, size_t size, bool st
 
 int secret_write_file(const struct secret *s, const char *path, struct error *err)
 {
-    _close_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return error_errno(err, errno, "%s", path);
-    for (size_t at = 0; at < s->size;) {
-        ssize_t n = write(fd, s->data + at, s->size - at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            int code = errno;
-            unlink(path);
-            return error_errno(err, code, "%s", path);
-        }
-        at += (size_t)n;
-    }
-    if (fsync(fd) < 0) {
-        int code = errno;
-        unlink(path);
-        return error_errno(err, code, "%s", path);
-    }
-    return 0;
+    return write_file_atomic(path, secret_bytes(s), 0600, false, err);
 }
 
 void process_protect_secrets(void)

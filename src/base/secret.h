@@ -29,7 +29,8 @@ bool secret_equal(const struct secret *a, const struct secret *b); /* constant t
  */
 int secret_read_file(struct secret **ret, const char *path, size_t size, bool strict,
                      struct error *err) _must_use_;
-/* Create a new file (mode 0600, never overwrites: -EEXIST) holding the secret; fsynced. */
+/* Create a new file (mode 0600, never overwrites: -EEXIST) holding the secret: whole and synced, or
+ * not at all (base/io.h). */
 int secret_write_file(const struct secret *s, const char *path, struct error *err) _must_use_;
 
 /* For a whole program: no core dumps, not attachable (PR_SET_DUMPABLE), no swap of secrets. */

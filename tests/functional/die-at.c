@@ -1,6 +1,6 @@
 /*
  * Preloaded into a command, to see what a crash leaves. DIE_AT_FSYNC=N: SIGKILL instead of the Nth
- * fsync; each is told on stderr. FAIL_AT_RENAME=N: the Nth rename fails.
+ * fsync; each is told on stderr. DIE_AT_WRITE=N: likewise. FAIL_AT_RENAME=N: the Nth rename fails.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +24,14 @@ int fsync(int fd)
     if (is_now("DIE_AT_FSYNC", &count))
         kill(getpid(), SIGKILL);
     return (int)syscall(SYS_fsync, fd);
+}
+
+ssize_t write(int fd, const void *p, size_t n)
+{
+    static int count;
+    if (is_now("DIE_AT_WRITE", &count))
+        kill(getpid(), SIGKILL);
+    return syscall(SYS_write, fd, p, n);
 }
 
 int rename(const char *from, const char *to)

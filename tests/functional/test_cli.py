@@ -176,6 +176,18 @@ class Init(CommandTest):
             f.write(b"\n")
         self.refuse("k/rootfs_key.bin", "expected a key of 32 bytes, found 33")
 
+    def test_killed_while_writing_the_key(self):
+        preload = {**os.environ, "LD_PRELOAD": str(ENCROOT.parent / "tests/functional/die-at.so")}
+        for n in range(1, 20):
+            keys = self.folder / f"keys{n}"
+            done = subprocess.run([ENCROOT, "init", keys], env={**preload, "DIE_AT_WRITE": str(n)},
+                                  capture_output=True)
+            if done.returncode == OK:
+                break
+            key = keys / "rootfs_key.bin"
+            self.assertTrue(not key.exists() or key.stat().st_size == 32, f"at write {n}")
+        self.assertGreater(n, 3)
+
     def test_keys_that_others_can_read(self):
         self.encroot("init", "k")
         for name in ("broker.key", "rootfs_key.bin"):
