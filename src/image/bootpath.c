@@ -82,6 +82,18 @@ static char *find_grub(struct filesystem *fs, char *const *folders, const char *
     return path;
 }
 
+/*
+ * LINUX_EFI_INITRD_MEDIA_GUID (Linux, include/linux/efi.h), as it lies in memory. GRUB 2.12 and
+ * later offer the initramfs under it on every machine; on x86, earlier ones put it into the boot
+ * parameters.
+ */
+static bool offers_load_file2(const struct buffer *grub)
+{
+    static const uint8_t guid[] = {0x27, 0xe4, 0x68, 0x55, 0xfc, 0x68, 0x3d, 0x4f,
+                                   0xac, 0x74, 0xca, 0x55, 0x52, 0x31, 0xcc, 0x68};
+    return memmem(grub->data, grub->size, guid, sizeof(guid)) != NULL;
+}
+
 /* GRUB keeps its modules in a section of this name (grub-core/kern/efi/init.c). */
 static bool is_grub(const struct buffer *file)
 {
@@ -287,6 +299,7 @@ static int read_all(struct bootpath *p, struct layout *l, struct error *err)
     r = filesystem_list(fs, efi, &folders, err);
     if (r == 0)
         r = find_loaders(p, fs, efi, folders, err);
+    p->load_file2 = r == 0 && offers_load_file2(&p->grub_file);
     if (r == 0)
         r = find_configs(p, l, efi, folders, err);
     strv_free(folders);

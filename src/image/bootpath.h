@@ -25,6 +25,7 @@ struct bootpath {
     uint16_t elf_machine; /* of the programs that run there (ELF e_machine) */
     struct buffer shim_file;
     struct buffer grub_file;
+    bool load_file2; /* GRUB hands the initramfs over by the protocol that firmware can use too */
     struct esp_config *configs;
     size_t config_count;
     size_t first;     /* the one that GRUB reads first */

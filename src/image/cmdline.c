@@ -81,8 +81,18 @@ static const char *const closed[] = {
     "efi=noruntime", "random.trust_bootloader=off",
 };
 
+/*
+ * The EFI stub (Linux 5.7 and later) lets an initramfs from firmware take the place of the boot
+ * loader's, and only measures it where firmware has what it knows to measure with. With this word
+ * it does not look for one; what came with the boot parameters is unpacked all the same (init/
+ * initramfs.c does not ask for it). Where GRUB itself goes the stub's way, it would lose ours.
+ */
+#define NOINITRD "noinitrd"
+
 static bool is_closed(const char *word)
 {
+    if (strcmp(word, NOINITRD) == 0)
+        return true;
     for (size_t i = 0; i < ARRAY_SIZE(closed); i++)
         if (strcmp(word, closed[i]) == 0)
             return true;
@@ -167,6 +177,8 @@ static int rewrite(struct cmdline *c, char *const *words, const struct cmdline_o
         r = strings_add(&c->words, "root=" CMDLINE_ROOT);
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(closed); i++)
         r = strings_add(&c->words, closed[i]);
+    if (r == 0 && o->noinitrd)
+        r = strings_add(&c->words, NOINITRD);
     if (r == 0 && o->ip) {
         _free_ char *ip = NULL;
         r = asprintf(&ip, "ip=%s", o->ip) < 0 ? -ENOMEM : strings_add(&c->words, ip);
@@ -211,6 +223,10 @@ int cmdline_split_append(char ***ret, const char *text, struct error *err)
             return error_set(err, EINVAL, "--append: \"%s\" is not allowed (%s)", added, hatch);
         if (starts_with(added, "root="))
             return error_set(err, EINVAL, "--append: root= is set by encroot");
+        if (strcmp(added, NOINITRD) == 0)
+            return error_set(err, EINVAL,
+                             "--append: " NOINITRD " is set by encroot, where the "
+                             "boot loader's initramfs survives it");
         for (const char *c = added; *c; c++)
             if (!plain(*c))
                 return error_set(err, EINVAL,

@@ -19,6 +19,7 @@ const char *cmdline_hatch(const char *word, bool *fatal);
 struct cmdline_options {
     const char *ip;      /* value of an ip= word to set, or NULL */
     char *const *append; /* NULL-terminated further words, or NULL */
+    bool noinitrd;       /* keep the kernel's EFI stub from taking an initramfs from firmware */
 };
 
 struct cmdline {

@@ -11,6 +11,7 @@
 #include "image/updates.h"
 #include "measure/kernel.h"
 
+#include <elf.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -240,6 +241,12 @@ static void drop_last_kernel(struct image_plan *p)
 
 /* ---- entries ---- */
 
+/* On x86, a GRUB that does not use the stub's way itself can do without it. */
+static bool stub_needs_no_initrd(const struct image_plan *p)
+{
+    return p->bootpath.elf_machine == EM_X86_64 && !p->bootpath.load_file2;
+}
+
 /* Plan entry `i`. Returns 1 when it stays, 0 when it was removed. */
 static int plan_entry(struct image_plan *p, const struct image_request *q, size_t i,
                       struct error *err)
@@ -247,7 +254,9 @@ static int plan_entry(struct image_plan *p, const struct image_request *q, size_
     const struct boot_entry *e = &p->boot.entries[i];
     struct cmdline *c = &p->cmdlines[i];
     const char *why = NULL;
-    int r = cmdline_rewrite(c, e->args, &q->cmdline, &why, err);
+    struct cmdline_options options = q->cmdline;
+    options.noinitrd = stub_needs_no_initrd(p);
+    int r = cmdline_rewrite(c, e->args, &options, &why, err);
     if (r == -EPERM)
         return bootplan_remove(&p->boot, i, why, err);
     if (r < 0)
@@ -338,12 +347,11 @@ static int predict_one(struct image_plan *p, const struct image_kernel *k, struc
                                   .cmdlines = cmdlines};
     if (r == 0)
         r = predict_kernel(&p->references, &in, err);
-    if (r == 0 && kernel_takes_any_initramfs(buffer_bytes(&kernel)))
+    if (r == 0 && !stub_needs_no_initrd(p) && kernel_takes_any_initramfs(buffer_bytes(&kernel)))
         r = warn(
             p, err,
-            "kernel %s takes an initramfs from firmware instead of the boot loader's, and does "
-            "not measure it: a host can run its own in the attested guest; use a newer kernel "
-            "(5.17), or --append noinitrd where GRUB hands over the initramfs by itself (x86)",
+            "kernel %s takes an initramfs from firmware instead of the boot loader's, and may not "
+            "measure it: a host can run its own in the attested guest; use a newer kernel (6.9)",
             k->version);
     return r;
 }

@@ -126,11 +126,22 @@ static bool contains(struct bytes in, const char *text)
     return in.size > 0 && memmem(in.data, in.size, text, strlen(text));
 }
 
-/* By what the EFI stub says when it does so (drivers/firmware/efi/libstub/efi-stub-helper.c). */
+/*
+ * EFI_CC_MEASUREMENT_PROTOCOL_GUID (UEFI 2.10, 38.2.1), for guests without a TPM. In halves, since
+ * a compiler may load it so.
+ */
+static bool knows_cc_measurement(struct bytes image)
+{
+    return contains(image, "\x3d\x1a\x75\x96\xf4\x72\xa6\x41") &&
+           contains(image, "\xa7\x94\xed\x5d\x0e\x67\xae\x6b");
+}
+
+/* By what the EFI stub says when it does so (drivers/firmware/efi/libstub/efi-stub-helper.c), and
+ * by both protocols that it may find to measure with. */
 static bool stub_takes_any_initramfs(struct bytes image)
 {
-    return contains(image, "LINUX_EFI_INITRD_MEDIA_GUID") &&
-           !contains(image, "Measured initrd data into PCR");
+    bool measures = contains(image, "Measured initrd data into PCR") && knows_cc_measurement(image);
+    return contains(image, "LINUX_EFI_INITRD_MEDIA_GUID") && !measures;
 }
 
 bool kernel_takes_any_initramfs(struct bytes file)

@@ -26,8 +26,8 @@ int kernel_measure(struct reference_kernel *k, enum hash_alg alg, struct bytes f
 /*
  * Does this kernel, without measuring it, let an initramfs from firmware
  * (LINUX_EFI_INITRD_MEDIA_GUID with LoadFile2) take the place of the boot loader's? Then it is the
- * host's choice what runs: QEMU's -initrd comes that way. Linux 5.7 to 5.16; later ones measure it
- * into PCR 9.
+ * host's choice what runs: QEMU's -initrd comes that way. Linux 5.7 to 6.8: from 5.17 they measure
+ * it with a TPM, but in a guest that has none (EFI_CC_MEASUREMENT_PROTOCOL) only from 6.9.
  */
 bool kernel_takes_any_initramfs(struct bytes file);
 

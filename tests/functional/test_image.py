@@ -19,7 +19,7 @@ from small_guest import MIB, debugfs, run
 HEADER = 16 * MIB
 # What every command line of an encrypted image has.
 FIXED = ("noresume systemd.import_credentials=no systemd.gpt_auto=no systemd.firstboot=no "
-         "efi=noruntime random.trust_bootloader=off")
+         "efi=noruntime random.trust_bootloader=off noinitrd")
 BLOCK = 4096
 
 
@@ -451,6 +451,28 @@ class Encrypt(ImageTest):
         report = json.loads(self.encrypt(self.small, "small.raw", "--json").stdout)
         self.assertEqual(report["warnings"], [])
 
+    def test_no_initramfs_from_firmware(self):
+        """On x86 the kernel does not look for one, unless GRUB hands over its own in that way."""
+        v, guid = small_guest.version(), bytes.fromhex("27e46855fc683d4fac74ca555231cc68")
+        self.encrypt(self.guest_with("own.raw", self.small_grub_cfg().replace(
+            b" ro ", b" ro noinitrd ")), "own-out.raw")
+        self.assertEqual(self.grub_cfg(self.folder / "own-out.raw").count("noinitrd"), 2)
+        image = self.guest_with("lf2.raw", self.small_grub_cfg().replace(b" ro ", b" ro noinitrd "))
+        at = f"{image}@@{self.place['esp'][1]}"
+        grub = self.folder / "grub.efi"
+        for path in ("::EFI/BOOT/grubx64.efi", "::EFI/debian/grubx64.efi"):
+            if subprocess.run(["mcopy", "-o", "-i", at, path, grub],
+                              stderr=subprocess.DEVNULL).returncode == 0:
+                data = bytearray(grub.read_bytes())
+                self.assertNotIn(guid, data)
+                data[len(data) // 2:len(data) // 2 + 16] = guid
+                grub.write_bytes(data)
+                run("mcopy", "-o", "-i", at, grub, path)
+        report = json.loads(self.encrypt(image, "lf2-out.raw", "--json").stdout)
+        self.assertNotIn("noinitrd", self.grub_cfg(self.folder / "lf2-out.raw"))
+        self.assertEqual(len(report["warnings"]), 1)
+        self.assertIn(f"kernel {v} takes an initramfs from firmware", report["warnings"][0])
+
     def test_doors_that_encryption_does_not_close(self):
         image = self.folder / "doors.raw"
         place = small_guest.make(image)
@@ -695,6 +717,7 @@ class BadInput(ImageTest):
 
     def test_options(self):
         self.refuse(self.small, "init=/bin/sh", "--append", "quiet init=/bin/sh")
+        self.refuse(self.small, "noinitrd is set by encroot", "--append", "noinitrd")
         self.refuse(self.small, "not an ip= value", "--ip", "dhcp x")
         self.refuse(self.small, "expected qcow2 or raw", "--format", "vmdk")
         self.refuse(self.small, "reboot or poweroff", "--on-failure", "shell")

@@ -421,12 +421,13 @@ static void command_line_is_rewritten(void **state)
                      "systemd.gpt_auto",
                      "efi=debug,runtime",
                      "efi=noruntime",
+                     "noinitrd",
                      "rootflags=noatime",
                      "root=/dev/vda3",
                      "console=ttyS0",
                      NULL};
     char *append[] = {"audit=1", NULL};
-    struct cmdline_options o = {.ip = "dhcp", .append = append};
+    struct cmdline_options o = {.ip = "dhcp", .append = append, .noinitrd = true};
     const char *why = NULL;
     struct error err = {0};
     _cmdline_ struct cmdline c = {0};
@@ -437,7 +438,7 @@ static void command_line_is_rewritten(void **state)
         buffer_bytes(&text),
         BYTES_STR("/vmlinuz root=/dev/mapper/encroot ro quiet rw rootflags=noatime console=ttyS0 "
                   "noresume systemd.import_credentials=no systemd.gpt_auto=no systemd.firstboot=no "
-                  "efi=noruntime random.trust_bootloader=off "
+                  "efi=noruntime random.trust_bootloader=off noinitrd "
                   "ip=dhcp audit=1")));
     assert_int_equal(strings_count(c.removed), 7);
     assert_false(c.read_only);

@@ -440,14 +440,18 @@ static void kernels_with_a_back_door_for_an_initramfs_are_known(void **state)
     (void)state;
     static const char from_firmware[] =
         "MZ... Loaded initrd from LINUX_EFI_INITRD_MEDIA_GUID device path";
-    static const char measured[] = "MZ... Loaded initrd from LINUX_EFI_INITRD_MEDIA_GUID device "
+    static const char with_tpm[] = "MZ... Loaded initrd from LINUX_EFI_INITRD_MEDIA_GUID device "
                                    "path\0Measured initrd data into PCR 9";
+    static const char measured[] =
+        "MZ... Loaded initrd from LINUX_EFI_INITRD_MEDIA_GUID device path\0Measured initrd data "
+        "into PCR 9\x3d\x1a\x75\x96\xf4\x72\xa6\x41\xa7\x94\xed\x5d\x0e\x67\xae\x6b";
     _buffer_ struct buffer open = {0};
     _buffer_ struct buffer closed = {0};
     compress_gzip(&open, BYTES_OF(from_firmware));
     compress_gzip(&closed, BYTES_OF(measured));
     assert_true(kernel_takes_any_initramfs(BYTES_OF(from_firmware)));
     assert_true(kernel_takes_any_initramfs(buffer_bytes(&open)));
+    assert_true(kernel_takes_any_initramfs(BYTES_OF(with_tpm)));
     assert_false(kernel_takes_any_initramfs(BYTES_OF(measured)));
     assert_false(kernel_takes_any_initramfs(buffer_bytes(&closed)));
     assert_false(kernel_takes_any_initramfs(BYTES_STR("an old kernel")));
