@@ -81,6 +81,9 @@ static int expect_gpt(struct fdisk_context *c, int fd, const char *name, struct 
                         : fdisk_has_label(c)   ? fdisk_label_get_name(label)
                                                : "no partition table";
     r = error_set(err, ENODATA, "%s: expected a GPT, found %s", name, found);
+    if (fdisk_is_label(c, DOS))
+        return error_hint(err, r,
+                          "convert a raw copy of it: sgdisk -g IMAGE (encroot-image(1), encrypt)");
     return error_hint(err, r, "the image must be that of a whole disk with a GUID partition table");
 }
 

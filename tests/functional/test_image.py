@@ -106,6 +106,27 @@ class ImageTest(CommandTest):
             "--batch-mode", "--force-offline-reencrypt", part)
         return part
 
+    def guest_with(self, name, grub_cfg=None, boot=(), root=()):
+        """A small guest in which grub.cfg and files of /boot and / are others: (path, content)."""
+        image = self.folder / name
+        shutil.copy(self.small, image)
+        files = [("boot", path, content) for path, content in boot]
+        files += [("root", path, content) for path, content in root]
+        if grub_cfg is not None:
+            debugfs(device(image, "boot"), "rm /grub/grub.cfg", write=True)
+            files.append(("boot", "/grub/grub.cfg", grub_cfg))
+        for partition, path, content in files:
+            (self.folder / "put").write_bytes(content)
+            made = ""
+            for part in path.split("/")[1:-1]:
+                made += f"/{part}"
+                debugfs(device(image, partition), f"mkdir {made}", write=True)
+            debugfs(device(image, partition), f"write {self.folder / 'put'} {path}", write=True)
+        return image
+
+    def small_grub_cfg(self):
+        return (small_guest.parts() / "boot/grub/grub.cfg").read_bytes()
+
 
 class Encrypt(ImageTest):
     def test_cryptsetup_decrypts_to_the_same_files(self):
@@ -484,27 +505,6 @@ class Encrypt(ImageTest):
         self.assertEqual(len(report["warnings"]), 1)
         self.assertIn("qemu-guest-agent", report["warnings"][0])
 
-    def guest_with(self, name, grub_cfg=None, boot=(), root=()):
-        """A small guest in which grub.cfg and files of /boot and / are others: (path, content)."""
-        image = self.folder / name
-        shutil.copy(self.small, image)
-        files = [("boot", path, content) for path, content in boot]
-        files += [("root", path, content) for path, content in root]
-        if grub_cfg is not None:
-            debugfs(device(image, "boot"), "rm /grub/grub.cfg", write=True)
-            files.append(("boot", "/grub/grub.cfg", grub_cfg))
-        for partition, path, content in files:
-            (self.folder / "put").write_bytes(content)
-            made = ""
-            for part in path.split("/")[1:-1]:
-                made += f"/{part}"
-                debugfs(device(image, partition), f"mkdir {made}", write=True)
-            debugfs(device(image, partition), f"write {self.folder / 'put'} {path}", write=True)
-        return image
-
-    def small_grub_cfg(self):
-        return (small_guest.parts() / "boot/grub/grub.cfg").read_bytes()
-
     def test_two_kernels_of_one_version(self):
         v = small_guest.version()
         text, kernel = self.small_grub_cfg(), small_guest.parts() / f"boot/vmlinuz-{v}"
@@ -625,6 +625,9 @@ class BadInput(ImageTest):
     def test_mbr(self):
         small_guest.make(self.folder / "mbr.raw", label="dos")
         self.refuse("mbr.raw", "MBR")
+        self.refuse("mbr.raw", "sgdisk -g")
+        run("sgdisk", "-g", self.folder / "mbr.raw")
+        self.encrypt("mbr.raw", "converted.raw")
 
     def test_no_root(self):
         empty = self.folder / "empty-tree"
