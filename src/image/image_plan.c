@@ -69,6 +69,14 @@ static int check_references(struct image_plan *p, const struct image_request *q,
     return r < 0 ? r : references_compare(q->references, &own, err);
 }
 
+static bool uses_bls(const struct grub_config *c)
+{
+    for (size_t i = 0; i < c->command_count; i++)
+        if (strcmp(c->commands[i].words[0], "blscfg") == 0)
+            return true;
+    return false;
+}
+
 static int no_entry_left(struct image_plan *p, struct error *err)
 {
     _buffer_ struct buffer why = {0};
@@ -76,9 +84,16 @@ static int no_entry_left(struct image_plan *p, struct error *err)
         if (buffer_printf(&why, "%s\"%s\": %s", i ? "; " : "", p->boot.removed[i].title,
                           p->boot.removed[i].reason) < 0)
             break;
-    return error_set(err, EINVAL, "%s: no entry of %s can boot an encrypted root%s%.*s",
-                     p->layout.path, p->bootpath.main_path, why.size ? ": " : "", (int)why.size,
-                     why.size ? (const char *)why.data : "");
+    int r = error_set(err, EINVAL, "%s: no entry of %s can boot an encrypted root%s%.*s",
+                      p->layout.path, p->bootpath.main_path, why.size ? ": " : "", (int)why.size,
+                      why.size ? (const char *)why.data : "");
+    if (!uses_bls(&p->bootpath.main_config))
+        return r;
+    return error_hint(
+        err, r,
+        "its entries are files in loader/entries (blscfg), which are not read: in the "
+        "guest, set GRUB_ENABLE_BLSCFG=false in /etc/default/grub, then "
+        "grub2-mkconfig -o /boot/grub2/grub.cfg");
 }
 
 static int read_input(struct image_plan *p, const struct image_request *q, struct error *err)

@@ -629,6 +629,10 @@ class BadInput(ImageTest):
         run("sgdisk", "-g", self.folder / "mbr.raw")
         self.encrypt("mbr.raw", "converted.raw")
 
+    def test_entries_of_the_boot_loader_specification(self):
+        self.refuse(self.guest_with("bls.raw", b"insmod blscfg\nblscfg\n"),
+                    "GRUB_ENABLE_BLSCFG=false")
+
     def test_no_root(self):
         empty = self.folder / "empty-tree"
         empty.mkdir()
