@@ -101,10 +101,16 @@ int read_file(const char *path, size_t max, struct buffer *ret, struct error *er
     return read_fd(fd, path, max, ret, err);
 }
 
+bool name_is_taken(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0;
+}
+
 int atomic_file_open(struct atomic_file *f, const char *path, mode_t mode, bool replace,
                      struct error *err)
 {
-    if (!replace && access(path, F_OK) == 0)
+    if (!replace && name_is_taken(path))
         return error_hint(err, error_set(err, EEXIST, "%s: already exists", path),
                           "remove it, choose another name, or say --force");
     _free_ char *final = strdup(path);

@@ -21,6 +21,9 @@ int pwrite_exact(int fd, const void *p, size_t n, off_t at) _must_use_;
 int read_file(const char *path, size_t max, struct buffer *ret, struct error *err) _must_use_;
 int read_fd(int fd, const char *name, size_t max, struct buffer *ret, struct error *err) _must_use_;
 
+/* Is there anything of this name, a dangling symbolic link too? */
+bool name_is_taken(const char *path);
+
 /*
  * A file that appears under its final name only when complete. Where the filesystem can, the
  * file has no name at all until then (O_TMPFILE), so that even SIGKILL leaves nothing behind;

@@ -169,7 +169,7 @@ static int check_output(const char *input, const char *output, struct error *err
 
 static int check_absent(const char *output, bool force, struct error *err)
 {
-    if (force || access(output, F_OK) < 0)
+    if (force || !name_is_taken(output))
         return 0;
     return error_hint(err, error_set(err, EEXIST, "%s: already exists", output),
                       "remove it, choose another name, or say --force");

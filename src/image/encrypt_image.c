@@ -130,7 +130,7 @@ static int write_image(struct image_plan *p, const struct secret *secret, struct
  */
 static int name_both(struct atomic_file *image, struct atomic_file *references, struct error *err)
 {
-    bool replaced = access(references->path, F_OK) == 0;
+    bool replaced = name_is_taken(references->path);
     int r = atomic_file_name(references, err);
     if (r < 0)
         return r;

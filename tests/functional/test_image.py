@@ -682,6 +682,10 @@ class BadInput(ImageTest):
             (self.folder / name).write_text("precious")
             self.refuse(self.small, f"{name}: already exists")
             (self.folder / name).unlink()
+        for name in ("out.qcow2", "out.hash.json"):
+            (self.folder / name).symlink_to("nowhere")
+            self.refuse("no such image", f"{name}: already exists")
+            (self.folder / name).unlink()
         (self.folder / "out.qcow2").write_text("old")
         self.encrypt(self.small, "out.qcow2", "--force")
         run("qemu-img", "check", self.folder / "out.qcow2")
