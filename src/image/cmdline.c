@@ -134,6 +134,20 @@ void cmdline_free(struct cmdline *c)
     *c = (struct cmdline){0};
 }
 
+/* What says how the root is mounted is for the agent, too. */
+static int keep_word(struct cmdline *c, const char *word)
+{
+    if (starts_with(word, "rootflags=")) {
+        free(c->root_flags);
+        c->root_flags = strdup(word + strlen("rootflags="));
+        if (!c->root_flags)
+            return -ENOMEM;
+    }
+    if (strcmp(word, "ro") == 0 || strcmp(word, "rw") == 0)
+        c->read_only = word[1] == 'o';
+    return strings_add(&c->words, word);
+}
+
 /* Words whose meaning the agent takes over, or that are set anew. */
 static int take_word(struct cmdline *c, const char *word, const struct cmdline_options *o,
                      bool *root_done)
@@ -146,15 +160,7 @@ static int take_word(struct cmdline *c, const char *word, const struct cmdline_o
     }
     if (o->ip && starts_with(word, "ip="))
         return 0;
-    if (starts_with(word, "rootflags=")) {
-        free(c->root_flags);
-        c->root_flags = strdup(word + strlen("rootflags="));
-        if (!c->root_flags)
-            return -ENOMEM;
-    }
-    if (strcmp(word, "ro") == 0 || strcmp(word, "rw") == 0)
-        c->read_only = word[1] == 'o';
-    return strings_add(&c->words, word);
+    return keep_word(c, word);
 }
 
 static int rewrite(struct cmdline *c, char *const *words, const struct cmdline_options *o,
@@ -184,7 +190,7 @@ static int rewrite(struct cmdline *c, char *const *words, const struct cmdline_o
         r = asprintf(&ip, "ip=%s", o->ip) < 0 ? -ENOMEM : strings_add(&c->words, ip);
     }
     for (char *const *a = o->append; r == 0 && a && *a; a++)
-        r = strings_add(&c->words, *a);
+        r = keep_word(c, *a);
     if (r == 0 && !c->root_flags && !(c->root_flags = strdup("")))
         r = -ENOMEM;
     return r;

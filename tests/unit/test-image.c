@@ -445,6 +445,20 @@ static void command_line_is_rewritten(void **state)
     assert_string_equal(c.root_flags, "noatime");
 }
 
+static void appended_words_count_too(void **state)
+{
+    char *words[] = {"rootflags=noatime", "ro", NULL};
+    char *append[] = {"rootflags=discard", "rw", NULL};
+    struct cmdline_options o = {.append = append};
+    const char *why = NULL;
+    struct error err = {0};
+    _cmdline_ struct cmdline c = {0};
+    assert_int_equal(cmdline_rewrite(&c, words, &o, &why, &err), 0);
+    assert_false(c.read_only);
+    assert_string_equal(c.root_flags, "discard");
+    assert_string_equal(c.words[strings_count(c.words) - 1], "rw");
+}
+
 static void hatches(void **state)
 {
     /* systemd's table of such words (src/shared/unit-file.c, rlmap) whole, and more. */
@@ -707,6 +721,7 @@ int main(void)
         cmocka_unit_test(other_encodings_become_wildcards),
         cmocka_unit_test(commands_of_the_program),
         cmocka_unit_test(command_line_is_rewritten),
+        cmocka_unit_test(appended_words_count_too),
         cmocka_unit_test(hatches),
         cmocka_unit_test(append_and_ip),
         cmocka_unit_test(joined_as_grub_does),
