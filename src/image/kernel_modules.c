@@ -72,10 +72,14 @@ static int read_all(struct kernel_modules *m, struct filesystem *root, const cha
     m->content = calloc(m->plan.count + 1, sizeof(*m->content));
     if (!m->files || !m->content)
         return error_set(err, ENOMEM, "out of memory");
+    size_t total = 0;
     for (size_t i = 0; r == 0 && i < m->plan.count; i++) {
         r = read_module(root, version, &m->plan.list[i], &m->files[i], err);
         m->content[i] = (struct initramfs_module){.path = m->plan.list[i].path,
                                                   .content = buffer_bytes(&m->files[i])};
+        total += m->files[i].size;
+        if (r == 0 && total > INITRAMFS_MAX)
+            r = error_set(err, EFBIG, "together larger than the limit of %zu bytes", INITRAMFS_MAX);
     }
     return r;
 }

@@ -648,6 +648,20 @@ class BadInput(ImageTest):
         shutil.copytree(small_guest.parts() / "root", tree, symlinks=True)
         return tree
 
+    def test_modules_without_end(self):
+        root = self.copy_of_root()
+        modules = root / "usr/lib/modules" / small_guest.version()
+        names = [f"kernel/huge-{n}.ko" for n in range(5)]
+        for name in names:
+            with (modules / name).open("wb") as f:
+                f.write(b"\x7fELF")
+                f.truncate(60 * MIB)
+        lists = (modules / "modules.dep").read_text()
+        lists = re.sub(r"^(\S*/virtio_blk\.ko):", rf"\1: {' '.join(names)}", lists, flags=re.M)
+        (modules / "modules.dep").write_text(lists + "".join(f"{name}:\n" for name in names))
+        small_guest.make(self.folder / "huge.raw", root=root)
+        self.refuse("huge.raw", "together larger than the limit")
+
     def test_boot_inside_root(self):
         root = self.copy_of_root()
         (root / "etc/fstab").write_text(f"UUID={small_guest.fs_uuid('root')} / ext4 defaults 0 1\n")
