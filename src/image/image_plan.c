@@ -225,6 +225,16 @@ static int make_initramfs(struct image_plan *p, const struct image_request *q,
     return initramfs_make(&k->initramfs, &content, err);
 }
 
+static void drop_last_kernel(struct image_plan *p)
+{
+    struct image_kernel *k = &p->kernels[--p->kernel_count];
+    free(k->version);
+    free(k->path);
+    free(k->initramfs_path);
+    free(k->root_flags);
+    buffer_free(&k->initramfs);
+}
+
 static int add_kernel(struct image_plan *p, const struct image_request *q,
                       const struct boot_entry *e, const struct cmdline *c, struct error *err)
 {
@@ -239,19 +249,11 @@ static int add_kernel(struct image_plan *p, const struct image_request *q,
                                .read_only = c->read_only};
     if (asprintf(&k->initramfs_path, "/encroot-%s.img", e->version) < 0)
         k->initramfs_path = NULL;
-    if (!k->version || !k->path || !k->root_flags || !k->initramfs_path)
-        return no_memory(err);
-    return make_initramfs(p, q, k, err);
-}
-
-static void drop_last_kernel(struct image_plan *p)
-{
-    struct image_kernel *k = &p->kernels[--p->kernel_count];
-    free(k->version);
-    free(k->path);
-    free(k->initramfs_path);
-    free(k->root_flags);
-    buffer_free(&k->initramfs);
+    bool complete = k->version && k->path && k->root_flags && k->initramfs_path;
+    int r = complete ? make_initramfs(p, q, k, err) : no_memory(err);
+    if (r < 0)
+        drop_last_kernel(p);
+    return r;
 }
 
 /* ---- entries ---- */
@@ -287,7 +289,6 @@ static int plan_entry(struct image_plan *p, const struct image_request *q, size_
         r = add_kernel(p, q, e, c, &local);
         if (r == 0)
             return 1;
-        drop_last_kernel(p);
         cmdline_free(c);
         /* A kernel that lacks what a volume needs cannot boot one; the others can. */
         if (r == -ENOENT)
