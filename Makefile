@@ -39,7 +39,7 @@ bench: build ## figures, as ratios to peers measured in the same run
 asan: deps ## unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@tests/run asan
 
-fuzz: deps ## every parser for FUZZ_SECONDS seconds
+fuzz: deps ## every parser: its corpus, then FUZZ_SECONDS seconds beyond it
 	@[ -f $(BUILD)-fuzz/build.ninja ] || CC=clang meson setup $(BUILD)-fuzz -Dfuzz=true \
 		-Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debugoptimized >/dev/null
 	@ninja -C $(BUILD)-fuzz --quiet

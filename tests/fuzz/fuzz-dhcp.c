@@ -1,6 +1,4 @@
-#include "agent/dhcp_packet.h"
-
-#include <string.h>
+#include "../unit/dhcp_answer.h"
 
 #define BOOTP_AT 28
 #define OPTIONS_AT (BOOTP_AT + 240)
@@ -12,7 +10,6 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const uint8_t mac[6] = {1, 2, 3, 4, 5, 6};
     static uint8_t packet[4096 + OPTIONS_AT];
     struct dhcp_reply reply;
     if (size < 1 || size > 4096)

@@ -2,7 +2,7 @@
 #ifndef ENCROOT_TESTS_DHCP_ANSWER_H
 #define ENCROOT_TESTS_DHCP_ANSWER_H
 
-#include "base/bytes.h"
+#include "agent/dhcp_packet.h"
 
 #include <string.h>
 

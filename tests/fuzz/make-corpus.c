@@ -1,0 +1,106 @@
+/*
+ * make-corpus DIR: write the seed corpus of every fuzz target, DIR/fuzz-NAME/. A target that has no
+ * line here is an error of tools/fuzz.
+ */
+#include "corpus.h"
+
+#include <err.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const char grub_cfg[] =
+    "if [ -s $prefix/grubenv ]; then\n  load_env\nfi\n"
+    "if [ \"${next_entry}\" ] ; then\n  set default=\"${next_entry}\"\n  save_env next_entry\n"
+    "else\n  set default=\"0\"\nfi\n"
+    "function savedefault {\n  saved_entry=\"${chosen}\"\n}\n"
+    "serial --unit=0 --speed=115200\nterminal_input console\nset timeout=5\n"
+    "menuentry 'Debian' --class debian $menuentry_id_option 'simple' {\n"
+    "\tload_video\n\tinsmod gzio\n\tset root='hd0,gpt2'\n"
+    "\tsearch --no-floppy --fs-uuid --set=root 1-2\n\techo\t'Loading ...'\n"
+    "\tlinux\t/vmlinuz-1 root=UUID=3-4 ro console=ttyS0,115200 quiet\n\tinitrd\t/initrd.img-1\n}\n"
+    "submenu 'Advanced' --id more {\n"
+    "menuentry \"Recovery \\\"x\\\"\" {\n\tlinux /vmlinuz-1 root=UUID=3-4 single; initrd /i\n}\n}\n"
+    "menuentry 'UEFI' {\n\tfwsetup\n}\n# the end\n";
+
+static const char grub_stub[] = "search.fs_uuid 1-2 root hd0,gpt2\n"
+                                "set prefix=($root)'/grub'\nconfigfile $prefix/grub.cfg\n";
+
+/* modules.dep, .alias, .softdep, .builtin, with NULs between them. */
+static const char modules[] =
+    "kernel/drivers/md/dm-mod.ko:\nkernel/drivers/md/dm-crypt.ko: kernel/drivers/md/dm-mod.ko\n"
+    "kernel/fs/ext4/ext4.ko: kernel/fs/jbd2/jbd2.ko\nkernel/fs/jbd2/jbd2.ko:\n"
+    "kernel/drivers/virtio/virtio_pci.ko.xz: kernel/drivers/virtio/virtio.ko\n"
+    "kernel/drivers/virtio/virtio.ko:\nkernel/crypto/xts.ko:\n\0"
+    "alias pci:v00001AF4d*sv*sd*bc*sc*i* virtio_pci\nalias crypto-xts xts\n\0"
+    "softdep ext4 pre: xts post: virtio\n\0kernel/crypto/ecb.ko\n";
+
+static const char fstab[] = "# <what> <where>\nUUID=1-2\t/\text4\terrors=remount-ro 0 1\n"
+                            "LABEL=\"a\\040b\" /boot ext2 defaults\n/dev/vda15 /boot/efi vfat\n";
+
+static const char ipconfig[] = "root=/dev/vda1 ip=10.0.2.15::10.0.2.2:24:guest:eth0:off quiet "
+                               "ip=eth1:dhcp ip=10.0.2.16::10.0.2.2:255.255.255.0::eth2:none ";
+
+static const char cmdline[] = "root=UUID=1-2 ro rootflags=data=ordered console=ttyS0,115200 quiet "
+                              "rd.break systemd.debug-shell=1 efi=debug ip=dhcp -- x ";
+static const char recovery[] = "root=UUID=1-2 single ";
+
+#define TEXT(t)                                                                                    \
+    {                                                                                              \
+        (const uint8_t *)(t), sizeof(t) - 1                                                        \
+    }
+
+static const struct target {
+    const char *name;
+    corpus_spoil *spoil; /* makes inputs of `good` */
+    struct bytes good;
+    corpus_make *make; /* or makes them all by itself */
+} targets[] = {
+    {"agent-config", .make = seeds_agent_config},
+    {"boot", .make = seeds_boot},
+    {"bootplan", corpus_lines, TEXT(grub_cfg)},
+    {"certificate", .make = seeds_certificate},
+    {"cmdline", corpus_words, TEXT(cmdline)},
+    {"cmdline", corpus_words, TEXT(recovery)},
+    {"decompress", .make = seeds_decompress},
+    {"dhcp", .make = seeds_dhcp},
+    {"eventlog", .make = seeds_eventlog},
+    {"evidence", .make = seeds_evidence},
+    {"fstab", corpus_lines, TEXT(fstab)},
+    {"gpt", .make = seeds_gpt},
+    {"grubcfg", corpus_lines, TEXT(grub_cfg)},
+    {"grubcfg", corpus_bytes, TEXT(grub_stub)},
+    {"http", .make = seeds_http},
+    {"ipconfig", corpus_words, TEXT(ipconfig)},
+    {"modules", corpus_lines, TEXT(modules)},
+    {"partition", .make = seeds_partition},
+    {"pe", .make = seeds_pe},
+    {"qcow2", .make = seeds_qcow2},
+    {"reference", .make = seeds_reference},
+    {"release", .make = seeds_release},
+    {"tmm", .make = seeds_tmm},
+    {"token", .make = seeds_token},
+};
+
+int main(int argc, char **argv)
+{
+    if (argc != 2)
+        errx(2, "usage: make-corpus DIR");
+    for (size_t i = 0; i < ARRAY_SIZE(targets); i++) {
+        const struct target *t = &targets[i];
+        char folder[4096], name[32];
+        snprintf(name, sizeof(name), "text%zu", i); /* a target may have several lines */
+        snprintf(folder, sizeof(folder), "%s/fuzz-%s", argv[1], t->name);
+        if (mkdir(folder, 0755) < 0 && errno != EEXIST)
+            err(1, "%s", folder);
+        struct corpus c = {.folder = folder};
+        if (t->make)
+            t->make(&c);
+        else
+            t->spoil(&c, name, t->good);
+        if (c.count == 0)
+            errx(1, "%s: no inputs", folder);
+    }
+    return 0;
+}

@@ -1,0 +1,47 @@
+/* JSON that the project's own writers make. */
+#include "../unit/boot_log.h"
+#include "corpus.h"
+#include "protocol/agent_config.h"
+
+#include <err.h>
+
+void seeds_agent_config(struct corpus *c)
+{
+    char *none[] = {NULL};
+    char *aliases[] = {(char *)"virtio:d00000001v*", NULL};
+    char *depends[] = {(char *)"/lib/modules/a.ko", NULL};
+    struct agent_module modules[] = {{(char *)"/lib/modules/a.ko", none, none},
+                                     {(char *)"/lib/modules/b.ko", aliases, depends}};
+    const struct agent_config config = {
+        .volume_uuid = {1, 2, 3},
+        .partition_uuid = {4, 5, 6},
+        .cipher = (char *)"aes-xts-plain64",
+        .sector_size = 4096,
+        .data_offset = 16 << 20,
+        .data_size = 1 << 30,
+        .root_type = (char *)"ext4",
+        .root_flags = (char *)"errors=remount-ro",
+        .pins = {{7}, {8}},
+        .pin_count = 2,
+        .listen_port = AGENT_LISTEN_PORT,
+        .deadline = 900,
+        .modules = modules,
+        .module_count = ARRAY_SIZE(modules),
+    };
+    _buffer_ struct buffer json = {0};
+    struct error e = {0};
+    if (agent_config_format(&config, &json, &e) < 0)
+        errx(1, "%s", e.text);
+    corpus_json(c, "good", buffer_bytes(&json));
+}
+
+void seeds_reference(struct corpus *c)
+{
+    struct reference ref;
+    _buffer_ struct buffer json = {0};
+    struct error e = {0};
+    make_reference(&ref);
+    if (reference_values_format(&ref.values, &json, &e) < 0)
+        errx(1, "%s", e.text);
+    corpus_json(c, "good", buffer_bytes(&json));
+}
