@@ -31,19 +31,16 @@ int main(int argc, char **argv)
             puts(forgery_defect_name(i));
         return 0;
     }
-    const struct {
-        const char *name;
-        void (*apply)(struct forgery *f);
-    } options[] = {{"--rsa", forgery_use_rsa}, {"--sha384", forgery_use_sha384}};
     int at = 2;
-    forgery_begin(&f);
-    for (size_t i = 0; i < ARRAY_SIZE(options); i++)
-        if (argc > at && strcmp(argv[at], options[i].name) == 0) {
-            options[i].apply(&f);
-            at++;
-        }
+    bool rsa = argc > at && strcmp(argv[at], "--rsa") == 0;
+    at += rsa;
+    bool sha384 = argc > at && strcmp(argv[at], "--sha384") == 0;
+    at += sha384;
     if (argc < 2 || argc > at + 1)
         errx(2, "usage: forge-evidence DIR [--rsa] [--sha384] [DEFECT] | --list");
+    forgery_begin_as(&f, rsa ? FORGERY_RSA_ALONE : FORGERY_P521);
+    if (sha384)
+        forgery_use_sha384(&f);
     if (argc > at)
         forgery_apply(&f, argv[at]);
     forgery_write_trust(&f, argv[1]);

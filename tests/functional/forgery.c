@@ -210,18 +210,44 @@ static void use_hash(struct forgery *f, enum hash_alg alg)
     f->rim = digest_in(alg, "rim");
 }
 
-void forgery_begin(struct forgery *f)
+static int make_chain(struct chain *c, enum forgery_kind kind)
 {
-    *f = (struct forgery){.cvm_key = EVP_EC_gen("P-521"), .real = good, .told = good};
-    if (!f->cvm_key || chain_make(&f->chain, "Good", EVP_EC_gen("P-521")) < 0 ||
-        chain_make(&f->other, "Good", EVP_EC_gen("P-521")) < 0)
-        errx(1, "making keys and certificates failed");
+    if (kind == FORGERY_P521)
+        return chain_make(c, "Good", EVP_EC_gen("P-521"));
+    return chain_make_with(c, "Good", EVP_RSA_gen(2048), EVP_RSA_gen(2048), EVP_RSA_gen(4096));
+}
+
+/* Another certificate for the same key: the one that a revocation list names. */
+static int make_revoked(struct forgery *f)
+{
     const struct certificate_request again = {.name = "Good AIK",
                                               .key = f->chain.aik_key,
                                               .issuer = f->chain.intermediate,
                                               .issuer_key = f->chain.intermediate_key};
-    if (certificate_issue(&f->revoked, &again, NULL) < 0)
-        errx(1, "issuing a certificate failed");
+    return certificate_issue(&f->revoked, &again, NULL);
+}
+
+static EVP_PKEY *make_cvm_key(const struct forgery *f)
+{
+    if (f->kind == FORGERY_P521)
+        return EVP_EC_gen("P-521");
+    if (f->kind == FORGERY_RSA)
+        return EVP_RSA_gen(4096);
+    return EVP_PKEY_up_ref(f->chain.aik_key) == 1 ? f->chain.aik_key : NULL;
+}
+
+void forgery_begin(struct forgery *f)
+{
+    forgery_begin_as(f, FORGERY_P521);
+}
+
+void forgery_begin_as(struct forgery *f, enum forgery_kind kind)
+{
+    *f = (struct forgery){.kind = kind, .real = good, .told = good};
+    if (make_chain(&f->chain, kind) < 0 || make_chain(&f->other, FORGERY_P521) < 0 ||
+        make_revoked(f) < 0 || !(f->cvm_key = make_cvm_key(f)))
+        errx(1, "making keys and certificates failed");
+    f->without_platform = kind == FORGERY_RSA_ALONE;
     f->platform_key = f->chain.aik_key;
     f->certificate = f->chain.aik;
     use_hash(f, HASH_SHA256);
@@ -241,18 +267,6 @@ void forgery_begin(struct forgery *f)
                         .signer_id = BYTES_OF(measurement)}},
         .component_count = 1,
     };
-}
-
-void forgery_use_rsa(struct forgery *f)
-{
-    chain_free(&f->chain);
-    if (chain_make(&f->chain, "Good", EVP_RSA_gen(4096)) < 0)
-        errx(1, "making keys and certificates failed");
-    EVP_PKEY_up_ref(f->chain.aik_key);
-    set_cvm_key(f, f->chain.aik_key);
-    f->platform_key = f->chain.aik_key;
-    f->certificate = f->chain.aik;
-    f->without_platform = true;
 }
 
 void forgery_use_sha384(struct forgery *f)
@@ -297,7 +311,8 @@ void forgery_evidence(struct forgery *f, struct evidence *ret)
     write_log_in(&f->told, f->alg, EVENT_LOG_TCG2, &ret->event_log);
     if (f->log_byte)
         ret->event_log.data[f->log_byte] = 0xff;
-    must(certificate_encode(f->certificate, true, &ret->certificate, &err), &err);
+    must(certificate_encode(f->certificate, f->kind == FORGERY_P521, &ret->certificate, &err),
+         &err);
     memcpy(ret->challenge, f->file_challenge, CHALLENGE_SIZE);
 }
 

@@ -1,6 +1,6 @@
 /*
- * Evidence (virtCCA; P-521 with a platform part, or RSA without) of a good boot, with its trust
- * anchors and reference values, and with exactly one defect if one is named.
+ * Evidence (virtCCA) of a good boot, with its trust anchors and reference values, and with
+ * exactly one defect if one is named.
  */
 #ifndef ENCROOT_TESTS_FORGERY_H
 #define ENCROOT_TESTS_FORGERY_H
@@ -9,7 +9,15 @@
 #include "../unit/chain.h"
 #include "token/cca.h"
 
+/* The forms that evidence has; the defects are made for the first. */
+enum forgery_kind {
+    FORGERY_P521,      /* with a platform token; certificate in PEM */
+    FORGERY_RSA,       /* RSA-4096, with a platform token; certificate in DER */
+    FORGERY_RSA_ALONE, /* RSA-4096, the CVM's part alone, whose key is the certificate's */
+};
+
 struct forgery {
+    enum forgery_kind kind;
     /* who signs */
     struct chain chain;
     struct chain other; /* a chain that nobody pinned */
@@ -34,10 +42,9 @@ struct forgery {
 
 /* All of these end the program when something of their own fails. */
 void forgery_begin(struct forgery *f);
+void forgery_begin_as(struct forgery *f, enum forgery_kind kind);
 void forgery_end(struct forgery *f);
-/* An older machine: one RSA key, which signs the CVM token; before anything else. */
-void forgery_use_rsa(struct forgery *f);
-/* A machine that measures in SHA-384; likewise. */
+/* A machine that measures in SHA-384; before anything else. */
 void forgery_use_sha384(struct forgery *f);
 /* The challenge of a live connection; before any defect. */
 void forgery_set_challenge(struct forgery *f, const uint8_t challenge[CHALLENGE_SIZE]);

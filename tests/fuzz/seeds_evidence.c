@@ -4,66 +4,53 @@
 
 #include <err.h>
 
+#define GOOD "good" /* of this one, inputs with a defect are made, too */
+
 /* Every part of a guest's evidence, with every defect, goes through one of these. */
 typedef void put_part(struct corpus *c, const char *name, const struct evidence *e);
 
-static void put_forged(struct corpus *c, const char *defect, put_part *put)
+static void put_forged(struct corpus *c, enum forgery_kind kind, const char *defect, const char *as,
+                       put_part *put)
 {
     struct forgery f;
     _evidence_ struct evidence e = {0};
-    forgery_begin(&f);
+    forgery_begin_as(&f, kind);
     if (defect)
         forgery_apply(&f, defect);
     forgery_evidence(&f, &e);
-    put(c, defect ? defect : "good", &e);
+    put(c, as, &e);
     forgery_end(&f);
 }
 
 static void put_all(struct corpus *c, put_part *put)
 {
-    put_forged(c, NULL, put);
+    put_forged(c, FORGERY_P521, NULL, GOOD, put);
     for (size_t i = 0; forgery_defect_name(i); i++)
-        put_forged(c, forgery_defect_name(i), put);
+        put_forged(c, FORGERY_P521, forgery_defect_name(i), forgery_defect_name(i), put);
 }
 
 /* ---- token ---- */
 
 static void put_token(struct corpus *c, const char *name, const struct evidence *e)
 {
-    if (strcmp(name, "good") == 0)
+    if (strcmp(name, GOOD) == 0)
         corpus_bytes(c, name, buffer_bytes(&e->token));
     else
         corpus_put(c, name, buffer_bytes(&e->token));
 }
 
-/* The older form: the CVM's part alone, signed by an RSA key. */
-static void put_rsa_token(struct corpus *c)
-{
-    static const uint8_t zeros[CHALLENGE_SIZE];
-    _buffer_ struct buffer token = {0};
-    struct error e = {0};
-    EVP_PKEY *key = EVP_RSA_gen(4096);
-    const struct cca_token_spec spec = {
-        .cvm = {.challenge = BYTES_OF(zeros), .initial = BYTES(zeros, 32)},
-        .cvm_key = key,
-        .wrap_twice = true,
-    };
-    must(cca_token_create(&token, &spec, &e), &e);
-    corpus_bytes(c, "rsa", buffer_bytes(&token));
-    EVP_PKEY_free(key);
-}
-
 void seeds_token(struct corpus *c)
 {
     put_all(c, put_token);
-    put_rsa_token(c);
+    put_forged(c, FORGERY_RSA, NULL, "rsa", put_token);
+    put_forged(c, FORGERY_RSA_ALONE, NULL, "rsa-alone", put_token);
 }
 
 /* ---- event log ---- */
 
 static void put_log(struct corpus *c, const char *name, const struct evidence *e)
 {
-    if (strcmp(name, "good") == 0)
+    if (strcmp(name, GOOD) == 0)
         corpus_bytes(c, name, buffer_bytes(&e->event_log));
     else
         corpus_put(c, name, buffer_bytes(&e->event_log));
@@ -170,7 +157,7 @@ static void put_json(struct corpus *c, const char *name, const struct evidence *
     _buffer_ struct buffer json = {0};
     struct error err = {0};
     must(evidence_format(e, &json, &err), &err);
-    if (strcmp(name, "good") == 0)
+    if (strcmp(name, GOOD) == 0)
         corpus_json(c, name, buffer_bytes(&json));
     else
         corpus_put(c, name, buffer_bytes(&json));

@@ -13,7 +13,7 @@ struct chain {
     X509 *root, *intermediate, *aik;
 };
 
-/* `aik_key` becomes the chain's, and so do the authorities' keys. */
+/* The keys become the chain's. */
 static inline int chain_make_with(struct chain *c, const char *name, EVP_PKEY *root_key,
                                   EVP_PKEY *intermediate_key, EVP_PKEY *aik_key)
 {
@@ -40,7 +40,7 @@ static inline int chain_make_with(struct chain *c, const char *name, EVP_PKEY *r
     return e ? e : certificate_issue(&c->aik, &a, NULL);
 }
 
-/* P-521 authorities sign fast and are as good as any. */
+/* `aik_key` becomes the chain's. P-521 authorities sign fast and are as good as any. */
 static inline int chain_make(struct chain *c, const char *name, EVP_PKEY *aik_key)
 {
     return chain_make_with(c, name, EVP_EC_gen("P-521"), EVP_EC_gen("P-521"), aik_key);
