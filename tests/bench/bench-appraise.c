@@ -3,6 +3,7 @@
  * the same without its chain, and what memory one takes. Prints JSON; tests/bench/bench reads it.
  */
 #include "../functional/forgery.h"
+#include "../unit/lenient_policy.h"
 #include "appraise/appraise.h"
 #include "base/io.h"
 
@@ -68,10 +69,8 @@ static void appraise_once(const struct subject *s)
     _evidence_ struct evidence e = {0};
     _findings_ struct findings f = {0};
     struct error error = {0};
-    const struct appraisal_policy policy = {.anchors = s->anchors,
-                                            .initial = &s->rim,
-                                            .initial_count = 1,
-                                            .boot = &s->reference.values};
+    const struct appraisal_policy policy =
+        lenient_policy(s->anchors, &s->rim, &s->reference.values);
     must(evidence_parse(&e, buffer_bytes(&s->json), "evidence", &error), &error);
     must(appraise(&e, s->evidence.challenge, &policy, &f, &error), &error);
     if (!findings_pass(&f))
@@ -81,7 +80,7 @@ static void appraise_once(const struct subject *s)
 static void verify_chain_once(const struct subject *s)
 {
     struct error e = {0};
-    must(certificate_verify_chain(s->forgery.certificate, s->anchors, &e), &e);
+    must(certificate_verify_chain(s->forgery.certificate, s->anchors, NULL, &e), &e);
 }
 
 static double cpu_seconds(void)

@@ -46,6 +46,32 @@ static const char cmdline[] = "root=UUID=1-2 ro rootflags=data=ordered console=t
                               "rd.break systemd.debug-shell=1 efi=debug ip=dhcp -- x ";
 static const char recovery[] = "root=UUID=1-2 single ";
 
+static const char policy[] =
+    "{\"version\":1,\"volume\":\"91ff6f1b-bd8d-854b-9895-3c702895c1f8\",\"platforms\":[\"virtcca\"]"
+    ","
+    "\"rim\":[\"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\"],"
+    "\"trust\":{\"roots\":[],\"certificates\":[],\"revocation_lists\":[],"
+    "\"revocation\":\"required\",\"dates\":\"checked\",\"subjects\":[\"CN=x\"],"
+    "\"keys\":[\"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\"]},"
+    "\"platform\":{\"token\":\"optional\",\"lifecycle\":[\"secured\"],\"profiles\":[\"p\"],"
+    "\"implementation_ids\":[\"00\"],\"instance_ids\":[\"01\"],\"configurations\":[\"02\"],"
+    "\"components\":[{\"type\":\"a\",\"measurements\":[\"00\"],\"signer_ids\":[\"ff\"],"
+    "\"min_version\":\"1.2.3\"}]},"
+    "\"boot\":[{\"grub\":\"NOT_FOUND\",\"grub.cfg\":\"NOT_FOUND\",\"kernels\":[],"
+    "\"hash_alg\":\"sha-256\"}],\"records\":[],\"waive\":[\"secure-boot\"]}";
+
+static const char jwk[] = "\0{\"kty\":\"EC\",\"crv\":\"P-256\","
+                          "\"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\","
+                          "\"y\":\"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\"}";
+
+static const char qemu[] =
+    "-machine virt,gic-version=3 -cpu max,sve256=on,pmu=off -smp 4,sockets=1 -m 1G "
+    "-bios /fw.bin -drive if=pflash,unit=0,file=a,,b -kernel Image -initrd i -append x ";
+
+static const char grub_image[] = "..mimg\x0c\0\0\0\x18\0\0\0\x01\0\0\0\x0c\0\0\0disk";
+
+static const char grub_pattern[] = "set root=(*)/\\*\0set root=(hd0,gpt2)/*";
+
 #define TEXT(t)                                                                                    \
     {                                                                                              \
         (const uint8_t *)(t), sizeof(t) - 1                                                        \
@@ -69,14 +95,19 @@ static const struct target {
     {"evidence", .make = seeds_evidence},
     {"fstab", corpus_lines, TEXT(fstab)},
     {"gpt", .make = seeds_gpt},
-    {"grubcfg", corpus_lines, TEXT(grub_cfg)},
+    {"grub-image", corpus_bytes, TEXT(grub_image)},
+    {"grub-pattern", corpus_bytes, TEXT(grub_pattern)},
     {"grubcfg", corpus_bytes, TEXT(grub_stub)},
+    {"grubcfg", corpus_lines, TEXT(grub_cfg)},
     {"http", .make = seeds_http},
     {"ipconfig", corpus_words, TEXT(ipconfig)},
+    {"key-file", corpus_bytes, TEXT(jwk)},
     {"modules", corpus_lines, TEXT(modules)},
     {"partition", .make = seeds_partition},
     {"pe", .make = seeds_pe},
+    {"policy", corpus_json, TEXT(policy)},
     {"qcow2", .make = seeds_qcow2},
+    {"qemu", corpus_words, TEXT(qemu)},
     {"reference", .make = seeds_reference},
     {"release", .make = seeds_release},
     {"tmm", .make = seeds_tmm},

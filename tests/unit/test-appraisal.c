@@ -5,6 +5,7 @@
 #include "unit.h"
 #include "appraise/appraise.h"
 #include "boot_log.h"
+#include "lenient_policy.h"
 #include "token_forge.h"
 
 static EVP_PKEY *rak;
@@ -55,14 +56,7 @@ static void whole_init(struct whole *w, const struct boot *happened)
     write_log(&good, EVENT_LOG_TCG2, &w->evidence.event_log);
     memcpy(w->challenge, w->forge.challenge, CHALLENGE_SIZE);
     w->rim = claims.initial;
-    w->policy = (struct appraisal_policy){
-        .platform = {.anchors = anchors, .token_optional = true, .waivers = WAIVERS_ALL},
-        .initial = &w->rim,
-        .initial_count = 1,
-        .boot = &w->reference.values,
-        .boot_count = 1,
-        .records = {.waivers = WAIVERS_ALL},
-    };
+    w->policy = lenient_policy(anchors, &w->rim, &w->reference.values);
 }
 
 static void genuine(struct whole *w)

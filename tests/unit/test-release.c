@@ -1,6 +1,7 @@
 /* The release handler and one connection, with evidence that tests/functional/forgery.c makes. */
 #include "unit.h"
 #include "../functional/forgery.h"
+#include "lenient_policy.h"
 #include "broker/connection.h"
 #include "crypto/volume_key.h"
 #include "protocol/http.h"
@@ -66,13 +67,7 @@ static int set_up(void **state)
     make_reference(&b->reference);
     b->anchors = chain_anchors(&b->forgery.chain);
     b->rim = digest_of("rim");
-    b->policy = (struct appraisal_policy){
-        .platform = {.anchors = b->anchors, .token_optional = true, .waivers = WAIVERS_ALL},
-        .initial = &b->rim,
-        .initial_count = 1,
-        .boot = &b->reference.values,
-        .boot_count = 1,
-        .records = {.waivers = WAIVERS_ALL}};
+    b->policy = lenient_policy(b->anchors, &b->rim, &b->reference.values);
     b->context = (struct release_context){
         .policy = &b->policy, .secret = give_secret, .record = record, .arg = b};
     b->secret_size = VOLUME_SECRET_SIZE;
