@@ -182,6 +182,31 @@ static bool is_plain_serial(struct bytes arguments)
     return arguments.size == 0 || !memmem(arguments.data, arguments.size, "mmio", 4);
 }
 
+/*
+ * "menuentry … { … }" and nothing behind the brace that ends the block. A configuration file that
+ * begins like one is measured by the same digest, into the same register; what follows the block in
+ * it must not pass as a command. GRUB's quotes: nothing counts between '…'; "…" and \ hide one.
+ */
+static bool is_one_block(struct bytes text)
+{
+    size_t depth = 0;
+    uint8_t quote = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.data[i];
+        if (c == '\\' && quote != '\'')
+            i++;
+        else if (quote)
+            quote = c == quote ? 0 : quote;
+        else if (c == '\'' || c == '"')
+            quote = c;
+        else if (c == '{')
+            depth++;
+        else if (c == '}' && (depth == 0 || --depth == 0))
+            return i + 1 == text.size;
+    }
+    return false;
+}
+
 bool form_grub_command(const struct event *e)
 {
     static const char *const blocks[] = {"menuentry", "submenu"};
@@ -192,7 +217,8 @@ bool form_grub_command(const struct event *e)
     if (bytes_start_with(command, "! ")) /* inverts the result, which nobody measures */
         command = bytes_from(command, 2);
     struct bytes word = first_word(command);
-    if (!is_printable(command, is_word(word, blocks, ARRAY_SIZE(blocks))))
+    bool block = is_word(word, blocks, ARRAY_SIZE(blocks));
+    if (!is_printable(command, block) || (block && !is_one_block(command)))
         return false;
     if (is_word(word, initrds, ARRAY_SIZE(initrds)))
         return is_plain_initrd(bytes_from(command, word.size + 1));

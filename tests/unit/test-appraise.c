@@ -566,6 +566,11 @@ static void dangerous_commands_are_rejected(void **state)
         {8, EV_IPL, COMMAND("initrd newc:init:/evil")},
         {8, EV_IPL, COMMAND("")},
         {8, EV_IPL, COMMAND("=x")},
+        /* A whole configuration file that begins like a menu entry. */
+        {8, EV_IPL, COMMAND("menuentry x {}\nset a=b\nconfigfile (hd0,gpt1)/genuine.cfg")},
+        {8, EV_IPL, COMMAND("menuentry x {}\nmenuentry y {}")},
+        {8, EV_IPL, COMMAND("menuentry x { echo '}' ")},
+        {8, EV_IPL, COMMAND("menuentry x")},
     };
     struct reference ref;
     make_reference(&ref);
@@ -576,6 +581,8 @@ static void dangerous_commands_are_rejected(void **state)
     }
     struct boot b = good;
     insert(&b, AT_LINUX, (struct record){8, EV_IPL, COMMAND("gfxpayload=keep")});
+    insert(&b, AT_LINUX,
+           (struct record){8, EV_IPL, COMMAND("submenu a\\} '}' \"{\" { menuentry b {\n} }")});
     assert_passes(&b, &ref);
 }
 
