@@ -1,10 +1,13 @@
 #include "cli/policy_claims.h"
 #include "base/hex.h"
+#include "base/io.h"
 #include "crypto/x509.h"
 #include "eventlog/eventlog.h"
 #include "token/cca.h"
 
 #include <string.h>
+
+#define SAMPLE_FILE_MAX ((size_t)1 << 20)
 
 static json_t *hex_text(struct bytes value)
 {
@@ -117,4 +120,47 @@ int policy_claims_of(json_t *root, const struct evidence *e, bool instance, stru
     if (instance)
         r = pin_key(root, e, err);
     return r < 0 ? r : add_records(root, e, hash_by_name(name), err);
+}
+
+/* ---- the sample's platform reference file, spelt as it is ---- */
+
+static int sample_component(json_t *list, json_t *j, const char *where, struct error *err)
+{
+    const char *name, *measurement, *version;
+    if (!json_is_object(j))
+        return error_set(err, EINVAL, "%s: expected an object", where);
+    int r = json_get_string(j, "firware_name", &name, where, err);
+    if (r == 0)
+        r = json_get_string(j, "measurement", &measurement, where, err);
+    if (r == 0)
+        r = json_get_string(j, "firware_version", &version, where, err);
+    if (r < 0)
+        return r;
+    json_array_append_new(list, json_pack("{s:s, s:[s], s:s}", "type", name, "measurements",
+                                          measurement, "min_version", version));
+    return 0;
+}
+
+int policy_components_of(json_t *root, const char *path, struct error *err)
+{
+    _buffer_ struct buffer text = {0};
+    _json_ json_t *file = NULL;
+    json_t *values, *list = json_array();
+    json_t *platform = json_object_get(root, "platform");
+    if (!platform) {
+        platform = json_object();
+        json_object_set_new(root, "platform", platform);
+    }
+    json_object_set_new(platform, "components", list);
+    int r = read_file(path, SAMPLE_FILE_MAX, &text, err);
+    if (r == 0)
+        r = json_parse(&file, buffer_bytes(&text), path, err);
+    if (r == 0)
+        r = json_get_array(file, "measure_value", &values, path, err);
+    for (size_t i = 0; r == 0 && i < json_array_size(values); i++) {
+        char where[320];
+        snprintf(where, sizeof(where), "%.250s: measure_value[%zu]", path, i);
+        r = sample_component(list, json_array_get(values, i), where, err);
+    }
+    return r;
 }

@@ -14,4 +14,8 @@ int policy_rim_of(const struct evidence *e, json_t *rims, struct error *err) _mu
 int policy_claims_of(json_t *root, const struct evidence *e, bool instance,
                      struct error *err) _must_use_;
 
+/* Set "components" of "platform" of `root` from the sample's platform reference file:
+ * {"measure_value": [{"firware_name", "measurement", "firware_version", "hash_algorithm"}]}. */
+int policy_components_of(json_t *root, const char *path, struct error *err) _must_use_;
+
 #endif

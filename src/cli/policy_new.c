@@ -17,7 +17,7 @@
 
 struct arguments {
     struct option_list images, references, rims;
-    const char *folder, *evidence, *volume, *output;
+    const char *folder, *evidence, *components, *volume, *output;
     bool pin_instance, force, json;
 };
 
@@ -28,10 +28,11 @@ struct arguments {
 static const enum waiver from_the_start[] = {WAIVER_SHIM_MOK, WAIVER_SECURE_BOOT,
                                              WAIVER_SECURE_BOOT_AUTHORITY, WAIVER_BOOT_VARIABLE,
                                              WAIVER_PARTITION_TABLE};
-static const enum waiver without_evidence[] = {
-    WAIVER_PLATFORM_TABLES, WAIVER_PLATFORM_PROFILE, WAIVER_PLATFORM_IMPLEMENTATION,
-    WAIVER_PLATFORM_CONFIGURATION, WAIVER_PLATFORM_COMPONENTS};
+static const enum waiver without_evidence[] = {WAIVER_PLATFORM_TABLES, WAIVER_PLATFORM_PROFILE,
+                                               WAIVER_PLATFORM_IMPLEMENTATION,
+                                               WAIVER_PLATFORM_CONFIGURATION};
 
+static const enum waiver unknown_components[] = {WAIVER_PLATFORM_COMPONENTS};
 static const enum waiver unknown_commands[] = {WAIVER_GRUB_COMMAND};
 static const enum waiver any_machine[] = {WAIVER_PLATFORM_INSTANCE, WAIVER_ATTESTATION_KEY};
 
@@ -134,11 +135,15 @@ static int compose(json_t *root, const struct arguments *a, const struct evidenc
         r = policy_trust_of(root, paths.trust_folder, paths.trust_pins, err);
     if (r == 0 && e)
         r = policy_claims_of(root, e, a->pin_instance, err);
+    if (r == 0 && a->components)
+        r = policy_components_of(root, a->components, err);
     if (r == 0)
         r = add_boot(root, a, err);
     add_waivers(waive, from_the_start, ARRAY_SIZE(from_the_start));
     if (!e)
         add_waivers(waive, without_evidence, ARRAY_SIZE(without_evidence));
+    if (!e && !a->components)
+        add_waivers(waive, unknown_components, ARRAY_SIZE(unknown_components));
     if (lacks_commands(json_object_get(root, "boot")))
         add_waivers(waive, unknown_commands, ARRAY_SIZE(unknown_commands));
     if (!a->pin_instance)
@@ -211,6 +216,9 @@ int cmd_policy_new(int argc, char **argv)
          "good evidence (unlock --save-evidence): what it says of\nplatform, firmware and tables "
          "becomes what is expected",
          &a.evidence, 0, 0},
+        {0, "platform-reference", OPTION_STRING, "FILE",
+         "the sample's platform reference file: its firmware becomes\nwhat is expected",
+         &a.components, 0, 0},
         {0, "pin-instance", OPTION_FLAG, NULL, "accept the machine of the evidence only",
          &a.pin_instance, 0, 0},
         {0, "volume", OPTION_STRING, "UUID", "the volume (default: the image's)", &a.volume, 0, 0},

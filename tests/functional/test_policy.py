@@ -114,6 +114,27 @@ class New(PolicyTest):
         self.assertNotIn("grub-command", self.policy["waive"])
         self.accepts(policy)
 
+    def test_platform_reference_file_of_the_sample(self):
+        good = self.policy["platform"]["components"][0]
+        value = {"firware_name": "ipu", "measurement": good["measurements"][0],
+                 "firware_version": "1.0", "hash_algorithm": "sha-256"}
+        for change, accepted in (({}, True), ({"firware_version": "1.1"}, False),
+                                 ({"measurement": "00" * 32}, False),
+                                 ({"firware_name": "imu"}, False)):
+            (self.folder / "ref.json").write_text(json.dumps({"measure_value": [{**value, **change}]}))
+            self.encroot("policy", "new", "-f", "hash.json", "-m", self.rim, "-o", "c.json",
+                         "--force", "--platform-reference", "ref.json")
+            policy = self.read("c.json")
+            self.assertNotIn("platform-components", policy["waive"])
+            if accepted:
+                self.accepts(policy)
+            else:
+                self.refuses(policy, "token.platform.components")
+        (self.folder / "ref.json").write_text('{"measure_value": [{}]}')
+        result = self.encroot("policy", "new", "-f", "hash.json", "-m", self.rim, "-o", "d.json",
+                              "--platform-reference", "ref.json", status=BAD_INPUT)
+        self.assertIn("measure_value[0]: \"firware_name\" is missing", result.stderr)
+
     def test_existing_output_is_kept(self):
         before = self.contents()
         result = self.encroot("policy", "new", "-f", "hash.json", "-e", "evidence.json", "-o",
