@@ -11,7 +11,8 @@
 /* Each returns a new reference in `ret`. */
 int inspect_token(json_t **ret, struct bytes in, struct error *err) _must_use_;
 int inspect_certificate(json_t **ret, struct bytes in, struct error *err) _must_use_;
-/* `pcr`: indices are PCRs (TCG2), else registers (CCEL). Digests are those of the bank `alg`. */
+/* `pcr`: indices are PCRs (TCG2), else registers (CCEL). Digests are those of SHA-256's bank, or of
+ * another that is there; "replayed" has what the registers come to in every bank. */
 int inspect_event_log(json_t **ret, struct bytes in, bool pcr, struct error *err) _must_use_;
 
 /* The object as text. */

@@ -104,12 +104,14 @@ static json_t *show_event(const struct event *e, size_t number, bool pcr)
     return j;
 }
 
-/* The bank that is there; SHA-256 first, since reference values are. */
+/* SHA-256 first, since reference values are. */
+static const enum hash_alg banks[] = {HASH_SHA256, HASH_SHA384, HASH_SHA512, HASH_SM3, HASH_SHA1};
+
+/* The first bank that is there. */
 static int parse_some_bank(struct event_log *ret, struct bytes in, struct error *err)
 {
-    static const enum hash_alg banks[] = {HASH_SHA384, HASH_SHA512, HASH_SM3, HASH_SHA1};
-    int r = event_log_parse(ret, in, HASH_SHA256, err);
-    for (size_t i = 0; r < 0 && i < ARRAY_SIZE(banks); i++)
+    int r = event_log_parse(ret, in, banks[0], err);
+    for (size_t i = 1; r < 0 && i < ARRAY_SIZE(banks); i++)
         if (event_log_parse(ret, in, banks[i], NULL) == 0)
             return 0;
     return r;
@@ -132,6 +134,21 @@ static void show_registers(json_t *j, const struct event_log *l, bool pcr)
     }
 }
 
+/* Every bank that the log's header names. */
+static json_t *show_replays(struct bytes in, bool pcr)
+{
+    json_t *j = json_object();
+    for (size_t i = 0; i < ARRAY_SIZE(banks); i++) {
+        _event_log_ struct event_log l = {0};
+        if (event_log_parse(&l, in, banks[i], NULL) < 0)
+            continue;
+        json_t *registers = json_object();
+        show_registers(registers, &l, pcr);
+        json_object_set_new(j, hash_name(banks[i]), registers);
+    }
+    return j;
+}
+
 int inspect_event_log(json_t **ret, struct bytes in, bool pcr, struct error *err)
 {
     _event_log_ struct event_log l = {0};
@@ -140,13 +157,11 @@ int inspect_event_log(json_t **ret, struct bytes in, bool pcr, struct error *err
         return r;
     json_t *root = json_object();
     json_t *events = json_array();
-    json_t *registers = json_object();
     json_object_set_new(root, "bank", json_string(hash_name(l.bank)));
     for (size_t i = 0; i < l.count; i++)
         json_array_append_new(events, show_event(&l.events[i], i + 1, pcr));
     json_object_set_new(root, "events", events);
-    show_registers(registers, &l, pcr);
-    json_object_set_new(root, "replayed", registers);
+    json_object_set_new(root, "replayed", show_replays(in, pcr));
     *ret = root;
     return 0;
 }

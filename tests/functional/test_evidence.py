@@ -278,6 +278,19 @@ class Inspect(unittest.TestCase):
         self.assertIn("not verified", out.splitlines()[0])
         self.assertIn("kernel_cmdline: /vmlinuz-1", out)
 
+    def test_real_log_replays_to_its_pcrs(self):
+        if not SHARED.is_dir():
+            self.skipTest(f"{SHARED} is not there")
+        _, out, _ = encroot("evidence", "inspect", SHARED / "eventlogs/grub-secureboot.bin", "--json")
+        replayed = json.loads(out)["replayed"]["sha-256"]
+        held = dict(line.split(" 0x") for line in
+                    (SHARED / "eventlogs/grub-secureboot.pcrs").read_text().splitlines())
+        del held["10"]  # the running kernel's IMA: not of the boot
+        for pcr, value in held.items():
+            if int(pcr) < 16:
+                self.assertEqual(replayed.get(f"PCR {pcr}", "0" * 64), value.lower(), pcr)
+        self.assertGreater(len(replayed), 10)
+
     def test_certificate(self):
         status, out, _ = encroot("evidence", "inspect", self.dir / "trust/certificates/root.crt")
         self.assertEqual(status, 0)
