@@ -25,7 +25,7 @@ ENCROOT, TMM, AGENT = BUILD / "encroot", BUILD / "encroot-tmm", BUILD / "encroot
 
 REFUSED = 3  # exit status of a refusal (encroot(1))
 # Generous: two guests at a time under emulation, on a machine that may be busy.
-BOOT_TIMEOUT = 300
+BOOT_TIMEOUT = 600
 UNLOCK_TIMEOUT = 120
 LISTENING = r"encroot: listening on (\S+) port (\d+)"
 LOGIN = r"login: ?$"
@@ -82,9 +82,16 @@ class Operator:
         done = command(TMM, "rim", "--", *vm.qemu_command(), cwd=vm.work)
         return re.search(r"RIM-HASH: ([0-9A-F]{64})\b", done.stdout)[1]
 
-    def unlock_command(self, vm, *options, port=None):
+    def unlock_command(self, vm, *options, port=None, policy=None):
+        expected = ["--policy", policy] if policy else ["-m", self.rim(vm), "-f", self.reference]
         return [ENCROOT, "unlock", "-d", self.keys, "-i", "127.0.0.1", "-p", port or vm.port,
-                "-m", self.rim(vm), "-f", self.reference, *options]
+                *expected, *options]
+
+    def policy(self, evidence, output):
+        """The policy that pins all that the evidence of a good boot shows."""
+        command(ENCROOT, "policy", "new", "--from-image", self.image, "-e", evidence,
+                "--pin-instance", "-d", self.keys, "-o", output)
+        return output
 
     def unlock(self, vm, *options, **kwargs):
         """`encroot unlock`; its output is kept beside the guest's console."""

@@ -199,15 +199,18 @@ class GoodBoot(unittest.TestCase):
                          .strip(), "")
 
     def test_12_second_boot(self):
-        """The same disk again; what was written is there."""
+        """The same disk again; what was written is there. This time by a policy that knows the
+        first boot: the machine, its key, its firmware and tables, the commands of its GRUB."""
+        policy = self.operator.policy(self.work / "evidence.json", self.work / "policy.json")
         self.vm.run("echo written in the first boot > /root/note; sync")
         self.vm.power_off()
         self.vm.stop()
         type(self).vm = VM(self.work / "second", self.image, "qcow2", tmm=self.operator.tmm())
         self.vm.start()
         self.vm.wait_for(lab.LISTENING, lab.BOOT_TIMEOUT)
-        done = self.operator.unlock(self.vm)
+        done = self.operator.unlock(self.vm, policy=policy)
         self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertNotIn("accepted unseen", done.stdout)
         self.vm.wait_for(lab.LOGIN, lab.BOOT_TIMEOUT)
         self.assertEqual(self.vm.run("cat /root/note"), "written in the first boot\n")
         self.assertRegex(self.vm.run("lsblk"), r"encroot\s.*\bcrypt\s+/\s")
