@@ -1,5 +1,6 @@
 /* `encroot policy check FILE`: can it be read, can anything pass it, and what does it give up? */
 #include "cli/policy_check.h"
+#include "cli/policy_load.h"
 #include "cli/command.h"
 #include "cli/options.h"
 
@@ -133,24 +134,17 @@ int cmd_policy_check(int argc, char **argv)
         .options = options,
         .example = "  encroot policy check disk.policy.json",
     };
-    int first;
-    int code = options_parse(&u, argc, argv, &first);
+    _policy_ struct policy *policy = NULL;
+    int code = policy_operand(&u, argc, argv, &json, &policy);
     if (code != OPTIONS_DONE)
         return code;
-    if (argc - first != 1)
-        return usage_error(&u, "expected one policy file, found %d", argc - first);
-    struct error err = {0};
-    _policy_ struct policy *policy = NULL;
-    int r = policy_load_file(&policy, argv[first], &err);
-    if (r < 0)
-        return report_error(&err, exit_code_for(r), json);
     _json_ json_t *report = policy_problems(&policy->appraisal);
     bool fatal = json_is_true(json_object_get(report, "passes_nothing"));
     if (json) {
         json_dumpf(report, stdout, JSON_INDENT(2));
         putchar('\n');
     } else {
-        print(argv[first], report);
+        print(argv[argc - 1], report);
     }
     return fatal ? EXIT_BAD_INPUT : EXIT_OK;
 }

@@ -62,3 +62,17 @@ int policy_load(struct policy **ret, const struct policy_options *o, struct erro
         r = policy_load_anchors(&anchors, o->folder, err);
     return r < 0 ? r : policy_of_values(ret, rims, o->rims.count, &boot, TAKE_PTR(anchors), err);
 }
+
+int policy_operand(const struct usage *u, int argc, char **argv, const bool *json,
+                   struct policy **ret)
+{
+    int first;
+    int code = options_parse(u, argc, argv, &first);
+    if (code != OPTIONS_DONE)
+        return code;
+    if (argc - first != 1)
+        return usage_error(u, "expected one policy file, found %d", argc - first);
+    struct error err = {0};
+    int r = policy_load_file(ret, argv[first], &err);
+    return r < 0 ? report_error(&err, exit_code_for(r), *json) : OPTIONS_DONE;
+}

@@ -38,6 +38,10 @@ struct policy_options {
 /* NULL if the options say enough and not too much, else what is wrong with them. */
 const char *policy_options_problem(const struct policy_options *o);
 int policy_load(struct policy **ret, const struct policy_options *o, struct error *err) _must_use_;
+/* For a command whose one operand is a policy file: parse the options and load it. Returns
+ * OPTIONS_DONE, or an exit code to return at once. `json` is where --json goes. */
+int policy_operand(const struct usage *u, int argc, char **argv, const bool *json,
+                   struct policy **ret);
 /* The trust anchors of a folder that `encroot init` made. */
 int policy_load_anchors(struct trust_anchors **ret, const char *folder,
                         struct error *err) _must_use_;

@@ -5,6 +5,7 @@
 #include "cli/options.h"
 #include "cli/plain_text.h"
 #include "cli/policy_check.h"
+#include "cli/policy_load.h"
 
 #include <string.h>
 
@@ -131,17 +132,10 @@ int cmd_policy_show(int argc, char **argv)
         .options = options,
         .example = "  encroot policy show disk.policy.json",
     };
-    int first;
-    int code = options_parse(&u, argc, argv, &first);
+    _policy_ struct policy *policy = NULL;
+    int code = policy_operand(&u, argc, argv, &json, &policy);
     if (code != OPTIONS_DONE)
         return code;
-    if (argc - first != 1)
-        return usage_error(&u, "expected one policy file, found %d", argc - first);
-    struct error err = {0};
-    _policy_ struct policy *policy = NULL;
-    int r = policy_load_file(&policy, argv[first], &err);
-    if (r < 0)
-        return report_error(&err, exit_code_for(r), json);
     _json_ json_t *j = show(&policy->appraisal);
     if (json) {
         json_dumpf(j, stdout, JSON_INDENT(2));
