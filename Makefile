@@ -7,6 +7,9 @@ FUZZ_SECONDS ?= 30
 
 all: build ## build everything into build/
 
+# Its output only if it fails: compilers' warnings are errors, and a static glibc always warns.
+ninja = ninja -C $(1) --quiet >$(1)/ninja.log 2>&1 || { cat $(1)/ninja.log; exit 1; }
+
 # What is to be done with what is built: all, or demo.
 PURPOSE := all
 
@@ -18,7 +21,7 @@ $(BUILD)/build.ninja: | deps
 	@rm -f $(BUILD)-setup.log
 
 build: deps $(BUILD)/build.ninja
-	@ninja -C $(BUILD) --quiet
+	@$(call ninja,$(BUILD))
 
 demo: PURPOSE := demo
 demo: build ## the main job on a real Debian guest: encrypt, boot, attest, unlock, and one refusal
@@ -42,12 +45,12 @@ asan: deps ## unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
 fuzz: deps ## every parser: its corpus, then FUZZ_SECONDS seconds beyond it
 	@[ -f $(BUILD)-fuzz/build.ninja ] || CC=clang meson setup $(BUILD)-fuzz -Dfuzz=true \
 		-Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debugoptimized >/dev/null
-	@ninja -C $(BUILD)-fuzz --quiet
+	@$(call ninja,$(BUILD)-fuzz)
 	@tools/fuzz $(BUILD)-fuzz $(FUZZ_SECONDS)
 
 clang: deps ## build with clang
 	@[ -f $(BUILD)-clang/build.ninja ] || CC=clang meson setup $(BUILD)-clang >/dev/null
-	@ninja -C $(BUILD)-clang --quiet
+	@$(call ninja,$(BUILD)-clang)
 
 install: build ## into PREFIX (/usr/local), honouring DESTDIR
 	@meson install -C $(BUILD)

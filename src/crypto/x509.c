@@ -1,5 +1,4 @@
 #include "crypto/x509.h"
-#include "crypto/digest.h"
 #include "crypto/openssl_error.h"
 #include "crypto/pem.h"
 #include "crypto/sm2.h"
@@ -45,19 +44,6 @@ int certificate_sha256(const X509 *c, uint8_t ret[32])
     if (X509_digest(c, EVP_sha256(), md, &n) != 1 || n != 32)
         return openssl_error(NULL, EIO, "hashing a certificate");
     memcpy(ret, md, 32);
-    return 0;
-}
-
-int certificate_spki_sha256(const X509 *c, uint8_t ret[32])
-{
-    unsigned char *der = NULL;
-    struct digest d;
-    int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(c), &der);
-    int r = size > 0 ? digest_compute(&d, HASH_SHA256, BYTES(der, size)) : -EIO;
-    OPENSSL_free(der);
-    if (r < 0)
-        return openssl_error(NULL, -r, "hashing a public key");
-    memcpy(ret, d.bytes, 32);
     return 0;
 }
 
