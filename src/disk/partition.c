@@ -8,7 +8,8 @@
 
 #define SECTOR 512
 #define SKETCH_SIZE ((uint64_t)1 << 20) /* more than any table of PARTITIONS_MAX needs */
-#define TAIL_SECTORS 33                 /* UEFI 5.3: 32 of entries, and the header */
+#define ENTRIES_SIZE_MAX (SKETCH_SIZE / 2)
+#define TAIL_SECTORS 33 /* UEFI 5.3: 32 of entries, and the header */
 #define HEAD_SECTORS (1 + TAIL_SECTORS)
 #define BOOT_CODE_SIZE 440 /* UEFI 5.2.1 */
 
@@ -159,10 +160,47 @@ static int take_all(struct partition_table *t, struct fdisk_context *c, const ch
     return check_overlaps(t, disk, err);
 }
 
+/* libfdisk makes room for as many entries as a header speaks of, before it looks for them. */
+static int check_header(int fd, uint64_t sector, uint64_t *ret_alternate, const char *disk,
+                        struct error *err)
+{
+    uint8_t head[92]; /* UEFI 5.3.2 */
+    if (sector > INT64_MAX / SECTOR ||
+        pread_exact(fd, head, sizeof(head), (off_t)(sector * SECTOR)))
+        return 0;
+    struct reader r = reader_of(BYTES_OF(head));
+    if (memcmp(read_bytes(&r, 32).data, "EFI PART", 8) != 0)
+        return 0;
+    *ret_alternate = read_le64(&r);
+    (void)read_bytes(&r, 40);
+    uint32_t entries = read_le32(&r), size = read_le32(&r);
+    if ((uint64_t)entries * size <= ENTRIES_SIZE_MAX)
+        return 0;
+    return error_set(err, EBADMSG,
+                     "%s: the GPT is damaged: its header at sector %" PRIu64 " speaks of %" PRIu32
+                     " entries of %" PRIu32 " bytes",
+                     disk, sector, entries, size);
+}
+
+/* The first, the one that it names as its copy, and the one at the end. */
+static int check_headers(int fd, const char *disk, struct error *err)
+{
+    off_t size = lseek(fd, 0, SEEK_END);
+    uint64_t alternate = 0, unused;
+    int r = check_header(fd, 1, &alternate, disk, err);
+    if (r == 0 && alternate > 1)
+        r = check_header(fd, alternate, &unused, disk, err);
+    if (r == 0 && size >= 2 * SECTOR)
+        r = check_header(fd, (uint64_t)size / SECTOR - 1, &unused, disk, err);
+    return r;
+}
+
 static int read_sketch(struct partition_table *t, int fd, const char *disk, struct error *err)
 {
     _context_ struct fdisk_context *c = NULL;
-    int r = open_context(&c, fd, disk, false, err);
+    int r = check_headers(fd, disk, err);
+    if (r == 0)
+        r = open_context(&c, fd, disk, false, err);
     if (r == 0)
         r = expect_gpt(c, fd, disk, err);
     if (r < 0)

@@ -150,6 +150,12 @@ static void other_tables_are_named(void **state)
     write_at("spoiled.raw", junk, 8, 512 + 72); /* entries' place, in both copies */
     write_at("spoiled.raw", junk, 8, 64 * MIB - 512 + 72);
     expect_error(EBADMSG, "spoiled.raw", "the GPT is damaged");
+    static const uint8_t many[4] = {0, 0, 0, 0x80};
+    for (int copy = 0; copy < 2; copy++) {
+        make_disk("many.raw");
+        write_at("many.raw", many, 4, copy ? 64 * MIB - 512 + 80 : 512 + 80);
+        expect_error(EBADMSG, "many.raw", "speaks of 2147483648 entries of 128 bytes");
+    }
 }
 
 static void what_does_not_fit_is_refused(void **state)
