@@ -18,35 +18,6 @@ bool form_separator(const struct event *e)
     return bytes_equal(e->data, BYTES_OF(zeros)) && record_measures(e, e->data);
 }
 
-/* UEFI_VARIABLE_DATA: GUID, u64 characters in the name, u64 bytes of the value, name, value. */
-static bool variable_value(const struct event *e, struct bytes *value)
-{
-    struct reader r = reader_of(e->data);
-    (void)read_bytes(&r, 16);
-    uint64_t characters = read_le64(&r);
-    uint64_t size = read_le64(&r);
-    if (r.error || characters > reader_left(&r) / 2)
-        return false;
-    (void)read_bytes(&r, (size_t)characters * 2);
-    if (size != reader_left(&r))
-        return false;
-    *value = read_bytes(&r, (size_t)size);
-    return r.error == 0;
-}
-
-bool form_variable(const struct event *e)
-{
-    struct bytes value;
-    return variable_value(e, &value) && record_measures(e, e->data);
-}
-
-/* EV_EFI_VARIABLE_BOOT: older firmware measures the value, newer all of it. */
-bool form_boot_variable(const struct event *e)
-{
-    struct bytes value;
-    return variable_value(e, &value) && (record_measures(e, value) || record_measures(e, e->data));
-}
-
 bool form_partitions(const struct event *e)
 {
     return bytes_start_with(e->data, "EFI PART") && record_measures(e, e->data);

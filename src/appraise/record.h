@@ -37,8 +37,8 @@ char *text_escape(struct bytes text, size_t max);
 
 /* ---- forms of data that some records must have, so that no other content can hide in them ---- */
 bool form_separator(const struct event *e);     /* PFP 10.4.5: four zero bytes */
-bool form_variable(const struct event *e);      /* UEFI_VARIABLE_DATA, digest over all of it */
-bool form_boot_variable(const struct event *e); /* the same, or digest over the value alone */
+bool form_variable(const struct event *e);      /* a variable of a known namespace, all measured */
+bool form_boot_variable(const struct event *e); /* BootOrder or Boot####, or its value alone */
 bool form_partitions(const struct event *e);    /* UEFI_GPT_DATA */
 bool form_byte(const struct event *e);          /* a single byte, which is not in the data */
 bool form_action(const struct event *e);        /* one of the texts that firmware measures */

@@ -43,15 +43,18 @@ struct boot {
 #define CMDLINE(text) text, 0, "kernel_cmdline: " text "\0", sizeof("kernel_cmdline: " text)
 #define TEXT(text) text, sizeof(text)
 #define PE EV_EFI_BOOT_SERVICES_APPLICATION
+#define GLOBAL_GUID "\x61\xdf\xe4\x8b\xca\x93\xd2\x11\xaa\x0d\x00\xe0\x98\x03\x2b\x8c"
 /* A variable: GUID, name of 1 character, value of 1 byte. */
-#define VARIABLE "GGGGGGGGGGGGGGGG\1\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0N\0V"
+#define VARIABLE GLOBAL_GUID "\1\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0N\0V"
+/* The order of boot: one entry. */
+#define BOOT_ORDER GLOBAL_GUID "\x9\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0B\0o\0o\0t\0O\0r\0d\0e\0r\0\0\0"
 
 static const struct boot good = {
     .records =
         {
             {0, EV_S_CRTM_VERSION, TEXT("version"), "", 0},
             {7, EV_EFI_VARIABLE_DRIVER_CONFIG, VARIABLE, 35, VARIABLE, 35},
-            {1, EV_EFI_VARIABLE_BOOT, "V", 1, VARIABLE, 35},
+            {1, EV_EFI_VARIABLE_BOOT, "\0\0", 2, BOOT_ORDER, 52},
             {7, EV_SEPARATOR, "\0\0\0\0", 4, "\0\0\0\0", 4},
             {4, EV_SEPARATOR, "\0\0\0\0", 4, "\0\0\0\0", 4},
             {5, EV_EFI_GPT_EVENT, TEXT("EFI PART..."), TEXT("EFI PART...")},

@@ -586,6 +586,63 @@ static void dangerous_commands_are_rejected(void **state)
     assert_passes(&b, &ref);
 }
 
+/* ---- the platform's tables, told as what is waived more readily ---- */
+
+#define TABLE_SIZE 100
+
+/* An ACPI table whose host-chosen fields look like the lengths in a variable's data. */
+static void make_table(char table[TABLE_SIZE])
+{
+    memset(table, 0, TABLE_SIZE);
+    memcpy(table, "DSDT", 4);
+    table[4] = TABLE_SIZE;
+    table[24] = TABLE_SIZE - 32;
+}
+
+/* UEFI_VARIABLE_DATA of the global namespace with the table as its value. */
+static size_t make_variable(char *data, const char *name, const char table[TABLE_SIZE])
+{
+    size_t n = strlen(name), at = 16 + 8 + 8;
+    memset(data, 0, at);
+    memcpy(data, GLOBAL_GUID, 16);
+    data[16] = (char)n;
+    data[24] = TABLE_SIZE;
+    for (size_t i = 0; i < n; i++) {
+        data[at++] = name[i];
+        data[at++] = 0;
+    }
+    memcpy(data + at, table, TABLE_SIZE);
+    return at + TABLE_SIZE;
+}
+
+static void tables_are_no_variables(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"BootOrder", "Boot0000", "Boot0000x", "X"};
+    struct reference ref;
+    char table[TABLE_SIZE], data[TABLE_SIZE + 64];
+    make_reference(&ref);
+    make_table(table);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        struct boot b = good;
+        size_t n = make_variable(data, names[i], table);
+        insert(&b, AT_GPT, (struct record){1, EV_EFI_VARIABLE_BOOT, table, TABLE_SIZE, data, n});
+        assert_rejects(&b, &ref, "log.record");
+    }
+    for (uint32_t pcr = 1; pcr <= 7; pcr += 6) {
+        struct boot b = good;
+        uint32_t type = pcr == 1 ? EV_EFI_VARIABLE_BOOT : EV_EFI_VARIABLE_DRIVER_CONFIG;
+        insert(&b, AT_GPT, (struct record){pcr, type, table, TABLE_SIZE, table, TABLE_SIZE});
+        assert_rejects(&b, &ref, "log.record");
+    }
+    static const char option[TABLE_SIZE] = "\1\0\0\0\4\0a\0\0\0\x7f\xff\4";
+    struct boot b = good; /* an honest one, whose load option is measured alone */
+    size_t n = make_variable(data, "Boot0001", option);
+    insert(&b, AT_GPT,
+           (struct record){1, EV_EFI_VARIABLE_BOOT, data + n - TABLE_SIZE, TABLE_SIZE, data, n});
+    assert_passes(&b, &ref);
+}
+
 /* ---- commands that the reference values know: E16 ---- */
 
 static void know_commands(struct reference *ref)
@@ -873,6 +930,7 @@ int main(void)
         cmocka_unit_test(files_cannot_hide_under_another_name),
         cmocka_unit_test(files_cannot_hide_as_shims_variables),
         cmocka_unit_test(dangerous_commands_are_rejected),
+        cmocka_unit_test(tables_are_no_variables),
         cmocka_unit_test(known_commands_pass),
         cmocka_unit_test(typed_commands_are_rejected),
         cmocka_unit_test(the_list_does_not_open_other_doors),
