@@ -64,7 +64,7 @@ int policy_of_values(struct policy **ret, const struct digest *initial, size_t i
     p->boot_count = 1;
     p->anchors = anchors;
     p->appraisal = (struct appraisal_policy){
-        .platform = {.anchors = anchors, .token_optional = true, .waivers = WAIVERS_ALL},
+        .platform = {.anchors = anchors, .waivers = WAIVERS_ALL},
         .initial = rims,
         .initial_count = initial_count,
         .boot = p->boot,
@@ -73,4 +73,25 @@ int policy_of_values(struct policy **ret, const struct digest *initial, size_t i
     };
     *ret = TAKE_PTR(p);
     return 0;
+}
+
+static bool boots_encrypted(const char *line)
+{
+    static const char root[] = "root=/dev/mapper/encroot";
+    for (const char *at = line; (at = strstr(at, root)) != NULL; at += strlen(root))
+        if ((at == line || at[-1] == ' ') && strchr(" ", at[strlen(root)]))
+            return true;
+    return false;
+}
+
+const char *policy_plain_boot(const struct appraisal_policy *p)
+{
+    for (size_t i = 0; i < p->boot_count; i++)
+        for (size_t k = 0; k < p->boot[i].kernel_count; k++) {
+            char *const *lines = p->boot[i].kernels[k].cmdlines;
+            for (; lines && *lines; lines++)
+                if (!boots_encrypted(*lines))
+                    return *lines;
+        }
+    return NULL;
 }

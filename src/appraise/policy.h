@@ -59,6 +59,13 @@ static inline void cleanup_policy(struct policy **p)
  * are SHA-256, SHA-384, SHA-512. -EINVAL otherwise. */
 int policy_digest(struct digest *ret, const char *text) _must_use_;
 
+/*
+ * A kernel command line of its boots whose root is not /dev/mapper/encroot: whoever boots that has
+ * a root that nobody vouches for. NULL: there is none. Reference values without command lines (the
+ * sample's) say nothing.
+ */
+const char *policy_plain_boot(const struct appraisal_policy *p);
+
 /* "secured" and the like (RMM, A7.2.3.2.3), by the high byte of the state; NULL if unknown. */
 const char *lifecycle_name(uint8_t high);
 

@@ -88,17 +88,15 @@ static int read_components(struct policy_parser *p, json_t *platform)
 static int read_platform(struct policy_parser *outer, json_t *root)
 {
     static const char *const known[] = {
-        "token",        "lifecycle",      "profiles",   "implementation_ids",
-        "instance_ids", "configurations", "components", NULL};
+        "lifecycle",  "profiles", "implementation_ids", "instance_ids", "configurations",
+        "components", NULL};
     struct platform_policy *to = &outer->policy->appraisal.platform;
     struct policy_parser inner;
     json_t *platform;
     int r = policy_get_object(outer, root, "platform", known, &platform, &inner);
     if (r < 0 || !platform)
         return r;
-    r = policy_read_choice(&inner, platform, "token", "required", "optional", &to->token_optional);
-    if (r == 0)
-        r = policy_read_value_sets(&inner, platform, platform_lists, to);
+    r = policy_read_value_sets(&inner, platform, platform_lists, to);
     return r < 0 ? r : read_components(&inner, platform);
 }
 

@@ -2,35 +2,38 @@
 
 #include <string.h>
 
-/* Which claim a check speaks of: the first prefix that fits. */
+#define CLAIM(c) (1u << TRUST_##c)
+
+/* Which claims a check speaks of: the first prefix that fits. */
 static const struct {
     const char *prefix;
-    enum trust_claim claim;
+    unsigned claims;
 } claims_of_checks[] = {
-    {"token.platform.lifecycle", TRUST_CONFIGURATION},
-    {"token.platform.configuration", TRUST_CONFIGURATION},
-    {"token.platform.implementation", TRUST_HARDWARE},
-    {"token.platform.profile", TRUST_HARDWARE},
-    {"token.platform.components", TRUST_EXECUTABLES},
-    {"boot.grub.", TRUST_CONFIGURATION},
-    {"boot.cmdline", TRUST_CONFIGURATION},
-    {"waived.grub-command", TRUST_CONFIGURATION},
-    {"waived.secure-boot", TRUST_CONFIGURATION},
-    {"waived.boot-variable", TRUST_CONFIGURATION},
-    {"waived.platform-tables", TRUST_CONFIGURATION},
-    {"boot.", TRUST_EXECUTABLES},
-    {"log.", TRUST_EXECUTABLES},
-    {"waived.", TRUST_EXECUTABLES},
-    {"rim", TRUST_EXECUTABLES},
-    {"", TRUST_INSTANCE_IDENTITY},
+    {"token.platform.required", CLAIM(HARDWARE) | CLAIM(CONFIGURATION) | CLAIM(EXECUTABLES)},
+    {"token.platform.lifecycle", CLAIM(CONFIGURATION)},
+    {"token.platform.configuration", CLAIM(CONFIGURATION)},
+    {"token.platform.implementation", CLAIM(HARDWARE)},
+    {"token.platform.profile", CLAIM(HARDWARE)},
+    {"token.platform.components", CLAIM(EXECUTABLES)},
+    {"boot.grub.", CLAIM(CONFIGURATION)},
+    {"boot.cmdline", CLAIM(CONFIGURATION)},
+    {"waived.grub-command", CLAIM(CONFIGURATION)},
+    {"waived.secure-boot", CLAIM(CONFIGURATION)},
+    {"waived.boot-variable", CLAIM(CONFIGURATION)},
+    {"waived.platform-tables", CLAIM(CONFIGURATION)},
+    {"boot.", CLAIM(EXECUTABLES)},
+    {"log.", CLAIM(EXECUTABLES)},
+    {"waived.", CLAIM(EXECUTABLES)},
+    {"rim", CLAIM(EXECUTABLES)},
+    {"", CLAIM(INSTANCE_IDENTITY)},
 };
 
-static enum trust_claim claim_of(const char *check)
+static unsigned claims_of(const char *check)
 {
     size_t i = 0;
     while (strncmp(claims_of_checks[i].prefix, check, strlen(claims_of_checks[i].prefix)) != 0)
         i++;
-    return claims_of_checks[i].claim;
+    return claims_of_checks[i].claims;
 }
 
 static enum trust_tier tier_of(const struct finding *n)
@@ -53,7 +56,9 @@ struct trust_vector trust_vector_of(const struct findings *f)
     struct trust_vector v = {.status = findings_pass(f) ? TRUST_AFFIRMING : TRUST_CONTRAINDICATED};
     for (size_t i = 0; i < f->count; i++) {
         enum trust_tier t = tier_of(&f->list[i]);
-        worsen(&v.claims[claim_of(f->list[i].check)], t);
+        for (int c = 0; c < TRUST_CLAIM_COUNT; c++)
+            if (claims_of(f->list[i].check) >> c & 1)
+                worsen(&v.claims[c], t);
         worsen(&v.status, t);
     }
     return v;

@@ -37,6 +37,10 @@ const struct waiver_rule waiver_rules[WAIVER_COUNT] = {
     [WAIVER_ATTESTATION_KEY] = {"waived.attestation-key",
                                 "any key that the pinned authorities certify, for whatever product",
                                 false, true},
+    [WAIVER_PLATFORM_TOKEN] = {"waived.platform-token",
+                               "the certified key signs for itself: nothing is known of the "
+                               "platform's state and firmware",
+                               false, true},
     [WAIVER_PLATFORM_PROFILE] = {"waived.platform-profile",
                                  "the claims have the form that is expected", false, false},
     [WAIVER_PLATFORM_IMPLEMENTATION] = {"waived.platform-implementation",

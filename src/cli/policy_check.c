@@ -6,9 +6,15 @@
 
 #include <string.h>
 
-/* Each says something of a policy: `fatal` if nothing can ever pass it. */
+/* Each says something of a policy. */
+enum weight {
+    NOTE,
+    TOKENS, /* nothing with a platform token can pass: fatal unless that is waived */
+    FATAL,  /* nothing can pass, or what passes is not what it should be */
+};
+
 struct problem {
-    bool fatal;
+    enum weight weight;
     bool (*has)(const struct appraisal_policy *p);
     const char *text;
 };
@@ -38,31 +44,38 @@ static bool no_pin(const struct appraisal_policy *p)
     return p->platform.subjects.count + p->platform.keys.count == 0 &&
            !waives(p->platform.waivers, WAIVER_ATTESTATION_KEY);
 }
-static bool undecided(const struct value_set *known, const struct appraisal_policy *p,
-                      enum waiver w)
+/* Every token with a platform part will be refused; and others, unless that is waived. */
+static bool undecided(size_t known, const struct appraisal_policy *p, enum waiver w)
 {
-    return known->count == 0 && !waives(p->platform.waivers, w);
+    return known == 0 && !waives(p->platform.waivers, w);
 }
 static bool no_profile(const struct appraisal_policy *p)
 {
-    return undecided(&p->platform.profiles, p, WAIVER_PLATFORM_PROFILE);
+    return undecided(p->platform.profiles.count, p, WAIVER_PLATFORM_PROFILE);
 }
 static bool no_implementation(const struct appraisal_policy *p)
 {
-    return undecided(&p->platform.implementations, p, WAIVER_PLATFORM_IMPLEMENTATION);
+    return undecided(p->platform.implementations.count, p, WAIVER_PLATFORM_IMPLEMENTATION);
 }
 static bool no_instance(const struct appraisal_policy *p)
 {
-    return undecided(&p->platform.instances, p, WAIVER_PLATFORM_INSTANCE);
+    return undecided(p->platform.instances.count, p, WAIVER_PLATFORM_INSTANCE);
 }
 static bool no_configuration(const struct appraisal_policy *p)
 {
-    return undecided(&p->platform.configurations, p, WAIVER_PLATFORM_CONFIGURATION);
+    return undecided(p->platform.configurations.count, p, WAIVER_PLATFORM_CONFIGURATION);
 }
 static bool no_components(const struct appraisal_policy *p)
 {
-    return p->platform.component_count == 0 &&
-           !waives(p->platform.waivers, WAIVER_PLATFORM_COMPONENTS);
+    return undecided(p->platform.component_count, p, WAIVER_PLATFORM_COMPONENTS);
+}
+static bool token_waived(const struct appraisal_policy *p)
+{
+    return waives(p->platform.waivers, WAIVER_PLATFORM_TOKEN);
+}
+static bool plain_boot(const struct appraisal_policy *p)
+{
+    return policy_plain_boot(p) != NULL;
 }
 
 #define UNDECIDED(member, rule)                                                                    \
@@ -70,21 +83,32 @@ static bool no_components(const struct appraisal_policy *p)
     "will be refused"
 
 static const struct problem problems[] = {
-    {true, no_platform, "\"platforms\" is empty: no evidence is accepted"},
-    {true, no_rim, "\"rim\" is empty: no initial measurement is accepted"},
-    {true, no_anchors, "\"trust\" is missing: nobody's signature is accepted"},
-    {true, no_boot, "\"boot\" is empty: nothing that boots is accepted"},
-    {false, no_volume, "\"volume\" is missing: the policy holds for any volume"},
-    {false, no_pin,
+    {FATAL, no_platform, "\"platforms\" is empty: no evidence is accepted"},
+    {FATAL, no_rim, "\"rim\" is empty: no initial measurement is accepted"},
+    {FATAL, no_anchors, "\"trust\" is missing: nobody's signature is accepted"},
+    {FATAL, no_boot, "\"boot\" is empty: nothing that boots is accepted"},
+    {FATAL, plain_boot,
+     "\"boot\" has values of an image that is not encrypted: its root could be "
+     "anything"},
+    {NOTE, no_volume, "\"volume\" is missing: the policy holds for any volume"},
+    {NOTE, token_waived,
+     "\"platform-token\" is waived: a token without a platform part passes, "
+     "whatever \"platform\" says; \"keys\" of \"trust\" pin such machines"},
+    {FATAL, no_pin,
      "\"trust\" has no \"subjects\" or \"keys\", and \"attestation-key\" is not waived: every "
      "token "
      "will be refused"},
-    {false, no_profile, UNDECIDED("profiles", "platform-profile")},
-    {false, no_implementation, UNDECIDED("implementation_ids", "platform-implementation")},
-    {false, no_instance, UNDECIDED("instance_ids", "platform-instance")},
-    {false, no_configuration, UNDECIDED("configurations", "platform-configuration")},
-    {false, no_components, UNDECIDED("components", "platform-components")},
+    {TOKENS, no_profile, UNDECIDED("profiles", "platform-profile")},
+    {TOKENS, no_implementation, UNDECIDED("implementation_ids", "platform-implementation")},
+    {TOKENS, no_instance, UNDECIDED("instance_ids", "platform-instance")},
+    {TOKENS, no_configuration, UNDECIDED("configurations", "platform-configuration")},
+    {TOKENS, no_components, UNDECIDED("components", "platform-components")},
 };
+
+static bool is_fatal(const struct appraisal_policy *p, enum weight w)
+{
+    return w == FATAL || (w == TOKENS && !token_waived(p));
+}
 
 json_t *policy_problems(const struct appraisal_policy *p)
 {
@@ -94,14 +118,14 @@ json_t *policy_problems(const struct appraisal_policy *p)
     for (size_t i = 0; i < ARRAY_SIZE(problems); i++) {
         if (!problems[i].has(p))
             continue;
-        fatal |= problems[i].fatal;
+        fatal |= is_fatal(p, problems[i].weight);
         json_array_append_new(texts, json_string(problems[i].text));
     }
     for (int w = 0; w < WAIVER_COUNT; w++)
         if (waiver_rules[w].loses && waives(p->records.waivers, (enum waiver)w))
             json_array_append_new(unseen, json_string(waiver_name((enum waiver)w)));
-    return json_pack("{s:b, s:o, s:o}", "passes_nothing", fatal, "problems", texts,
-                     "accepted_unseen", unseen);
+    return json_pack("{s:b, s:o, s:o}", "unusable", fatal, "problems", texts, "accepted_unseen",
+                     unseen);
 }
 
 static void print(const char *path, const json_t *report)
@@ -114,8 +138,8 @@ static void print(const char *path, const json_t *report)
         printf("note: accepts unseen: %s (%s)\n", json_string_value(text),
                waiver_rules[waiver_by_name(json_string_value(text))].reason);
     printf("%s: %s\n", path,
-           json_is_true(json_object_get(report, "passes_nothing"))
-               ? "a policy that nothing can pass"
+           json_is_true(json_object_get(report, "unusable"))
+               ? "a policy that must not be used, or that nothing can pass"
                : "a valid policy");
 }
 
@@ -130,7 +154,9 @@ int cmd_policy_check(int argc, char **argv)
         .synopsis = "encroot policy check FILE [--json]",
         .about = "Read an appraisal policy and everything that it names, and say what is wrong\n"
                  "with it, what it can never accept, and what it accepts unseen. Exit status 0: a\n"
-                 "valid policy; 4: one that cannot be read, or that nothing can pass.",
+                 "valid policy; 4: one that cannot be read, that nothing can pass, or whose boot "
+                 "is that\n"
+                 "of an image that is not encrypted.",
         .options = options,
         .example = "  encroot policy check disk.policy.json",
     };
@@ -139,7 +165,7 @@ int cmd_policy_check(int argc, char **argv)
     if (code != OPTIONS_DONE)
         return code;
     _json_ json_t *report = policy_problems(&policy->appraisal);
-    bool fatal = json_is_true(json_object_get(report, "passes_nothing"));
+    bool fatal = json_is_true(json_object_get(report, "unusable"));
     if (json) {
         json_dumpf(report, stdout, JSON_INDENT(2));
         putchar('\n');

@@ -5,7 +5,7 @@
 #include "appraise/policy.h"
 #include "base/json.h"
 
-/* {"passes_nothing": true/false, "problems": [..], "accepted_unseen": [..]}: a new reference, NULL
+/* {"unusable": true/false, "problems": [..], "accepted_unseen": [..]}: a new reference, NULL
  * without memory. */
 json_t *policy_problems(const struct appraisal_policy *p);
 

@@ -37,9 +37,9 @@ static json_t *platform(const struct cca_platform *p, bool instance)
     json_t *components = json_array();
     for (size_t i = 0; i < p->component_count; i++)
         json_array_append_new(components, component(&p->components[i]));
-    json_t *j = json_pack("{s:s, s:[o], s:[o], s:[o], s:o}", "token", "required", "profiles",
-                          plain(p->profile), "implementation_ids", hex_text(p->implementation_id),
-                          "configurations", hex_text(p->configuration), "components", components);
+    json_t *j = json_pack("{s:[o], s:[o], s:[o], s:o}", "profiles", plain(p->profile),
+                          "implementation_ids", hex_text(p->implementation_id), "configurations",
+                          hex_text(p->configuration), "components", components);
     if (instance)
         json_object_set_new(j, "instance_ids", json_pack("[o]", hex_text(p->instance_id)));
     return j;

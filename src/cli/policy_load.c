@@ -44,23 +44,42 @@ int policy_load_anchors(struct trust_anchors **ret, const char *folder, struct e
     return r;
 }
 
-int policy_load(struct policy **ret, const struct policy_options *o, struct error *err)
+static int from_values(struct policy **ret, const struct policy_options *o, struct error *err)
 {
     struct digest rims[OPTION_LIST_MAX];
     _reference_values_ struct reference_values boot = {0};
     _trust_anchors_ struct trust_anchors *anchors = NULL;
-    if (o->file) {
-        int n = policy_load_file(ret, o->file, err);
-        if (n == 0)
-            (*ret)->appraisal.platform.chain.now = time(NULL);
-        return n;
-    }
     int r = parse_rims(rims, &o->rims, err);
     if (r == 0)
         r = load_reference(&boot, o->hash_json, err);
     if (r == 0)
         r = policy_load_anchors(&anchors, o->folder, err);
     return r < 0 ? r : policy_of_values(ret, rims, o->rims.count, &boot, TAKE_PTR(anchors), err);
+}
+
+int policy_refuse_plain(const struct policy *p, const char *name, struct error *err)
+{
+    const char *line = policy_plain_boot(&p->appraisal);
+    if (!line)
+        return 0;
+    int r = error_set(err, EINVAL,
+                      "%s: reference values of an image that is not encrypted: a kernel command "
+                      "line without root=/dev/mapper/encroot: \"%.200s\"",
+                      name, line);
+    return error_hint(err, r, "`encroot image encrypt` writes those of the encrypted image");
+}
+
+int policy_load(struct policy **ret, const struct policy_options *o, struct error *err)
+{
+    _policy_ struct policy *p = NULL;
+    int r = o->file ? policy_load_file(&p, o->file, err) : from_values(&p, o, err);
+    if (r == 0)
+        r = policy_refuse_plain(p, o->file ? o->file : o->hash_json, err);
+    if (r < 0)
+        return r;
+    p->appraisal.platform.chain.now = time(NULL);
+    *ret = TAKE_PTR(p);
+    return 0;
 }
 
 int policy_operand(const struct usage *u, int argc, char **argv, const bool *json,

@@ -38,6 +38,8 @@ struct policy_options {
 /* NULL if the options say enough and not too much, else what is wrong with them. */
 const char *policy_options_problem(const struct policy_options *o);
 int policy_load(struct policy **ret, const struct policy_options *o, struct error *err) _must_use_;
+/* -EINVAL for a policy that would accept a boot whose root is not encrypted. */
+int policy_refuse_plain(const struct policy *p, const char *name, struct error *err) _must_use_;
 /* For a command whose one operand is a policy file: parse the options and load it. Returns
  * OPTIONS_DONE, or an exit code to return at once. `json` is where --json goes. */
 int policy_operand(const struct usage *u, int argc, char **argv, const bool *json,

@@ -12,6 +12,7 @@
 #include "cli/policy_trust.h"
 
 #include <string.h>
+#include <time.h>
 
 #define HASH_JSON_MAX ((size_t)4 << 20)
 
@@ -73,7 +74,14 @@ static int add_image(json_t *root, json_t *boot, const char *path, struct error 
     int r = image_values(&v, &plan, volume, path, 0, err);
     if (r == 0)
         r = reference_values_format(&v, &text, err);
-    if (r == 0 && volume[0])
+    if (r == 0 && !volume[0])
+        r = error_hint(err,
+                       error_set(err, EINVAL,
+                                 "%s: expected an encrypted image, found none, or "
+                                 "several LUKS partitions",
+                                 path),
+                       "give the output of `encroot image encrypt`");
+    if (r == 0)
         r = set_volume(root, volume, err);
     return r < 0 ? r : add_boot_text(boot, buffer_bytes(&text), path, err);
 }
@@ -161,8 +169,11 @@ static int check(struct bytes text, const struct evidence *e, const char *name, 
     struct error ignored = {0};
     *pass = true;
     int r = policy_parse(&policy, text, name, NULL, err);
+    if (r == 0)
+        r = policy_refuse_plain(policy, name, err);
     if (r < 0 || !e)
         return r;
+    policy->appraisal.platform.chain.now = time(NULL);
     r = appraise(e, e->challenge, &policy->appraisal, &findings, &ignored);
     *pass = r == 0 && findings_pass(&findings);
     if (!*pass)

@@ -50,12 +50,62 @@ static void put_values(json_t *root, const char *key, const struct value_set *se
         json_decref(array);
 }
 
+/* ---- whose signatures ---- */
+
+static void put_text(json_t *list, const char *text)
+{
+    json_array_append_new(list, plain_json(text));
+}
+
+static const char *subject_of(const X509 *c, char ret[512])
+{
+    _buffer_ struct buffer subject = {.max = 500};
+    int r = certificate_subject(c, &subject);
+    snprintf(ret, 512, "%.*s", r < 0 ? 0 : (int)subject.size,
+             r < 0 ? "" : (const char *)subject.data);
+    return ret;
+}
+
+static void show_certificate(void *arg, const char *role, const X509 *c)
+{
+    char subject[512], text[640], hex[65];
+    uint8_t hash[32];
+    if (certificate_sha256(c, hash) < 0)
+        return;
+    hex_encode(BYTES_OF(hash), hex);
+    snprintf(text, sizeof(text), "%s: %s, SHA-256 %s", role, subject_of(c, subject), hex);
+    put_text(json_object_get(arg, "certificates"), text);
+}
+
+static void show_list(void *arg, const X509 *authority, const char *from, const char *until)
+{
+    char subject[512], text[640];
+    snprintf(text, sizeof(text), "of %s, from %s until %s", subject_of(authority, subject), from,
+             until[0] ? until : "an unknown day");
+    put_text(json_object_get(arg, "revocation_lists"), text);
+}
+
+static json_t *show_trust(const struct platform_policy *p)
+{
+    json_t *j = json_pack("{s:[], s:[], s:s, s:s}", "certificates", "revocation_lists",
+                          "revocation", p->chain.revocation_required ? "required" : "if-present",
+                          "dates", p->chain.dates ? "checked" : "ignored");
+    if (p->anchors) {
+        trust_anchors_each(p->anchors, show_certificate, j);
+        trust_anchors_each_crl(p->anchors, show_list, j);
+    }
+    put_values(j, "subjects", &p->subjects, value_text);
+    put_values(j, "keys", &p->keys, value_hex);
+    return j;
+}
+
+/* ---- what the platform says of itself ---- */
+
 static json_t *show_platform(const struct platform_policy *p)
 {
     json_t *j = json_object();
-    json_object_set_new(j, "token", json_string(p->token_optional ? "optional" : "required"));
-    put_values(j, "subjects", &p->subjects, value_text);
-    put_values(j, "keys", &p->keys, value_hex);
+    if (p->lifecycles.count == 0)
+        json_object_set_new(j, "lifecycle", json_pack("[s]", "secured"));
     put_values(j, "lifecycle", &p->lifecycles, value_lifecycle);
     put_values(j, "profiles", &p->profiles, value_text);
     put_values(j, "implementation_ids", &p->implementations, value_hex);
@@ -76,16 +126,25 @@ static json_t *show_platform(const struct platform_policy *p)
     return j;
 }
 
-static json_t *show_boot(const struct reference_values *v)
+static void put_digest(json_t *j, const char *key, const struct digest *d)
 {
     char hex[DIGEST_HEX_SIZE];
+    digest_hex(d, hex);
+    if (d->size > 0)
+        json_object_set_new(j, key, json_string(hex));
+}
+
+static json_t *show_boot(const struct reference_values *v)
+{
     json_t *j = json_object();
-    json_t *kernels = json_array();
-    digest_hex(&v->grub, hex);
-    json_object_set_new(j, "grub", json_string(hex));
+    json_t *lines = json_array();
+    put_digest(j, "shim", &v->shim);
+    put_digest(j, "grub", &v->grub);
+    put_digest(j, "grub.cfg", &v->grub_cfg);
     for (size_t i = 0; i < v->kernel_count; i++)
-        json_array_append_new(kernels, plain_json(v->kernels[i].version));
-    json_object_set_new(j, "kernels", kernels);
+        for (char *const *line = v->kernels[i].cmdlines; line && *line; line++)
+            put_text(lines, *line);
+    json_object_set_new(j, "cmdlines", lines);
     return j;
 }
 
@@ -102,6 +161,7 @@ static json_t *show(const struct appraisal_policy *p)
         json_array_append_new(platforms, plain_json(p->platforms[i]));
     json_object_set_new(j, "platforms", platforms);
     put_digests(j, "rim", p->initial, p->initial_count);
+    json_object_set_new(j, "trust", show_trust(&p->platform));
     json_object_set_new(j, "platform", show_platform(&p->platform));
     json_t *boot = json_array();
     for (size_t i = 0; i < p->boot_count; i++)

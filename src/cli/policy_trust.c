@@ -2,11 +2,13 @@
 #include "base/hex.h"
 #include "base/io.h"
 #include "crypto/pem.h"
+#include "crypto/x509.h"
 
 #include <dirent.h>
 #include <string.h>
 
-#define FILE_MAX ((size_t)64 << 10)
+#define PIN_FILE_MAX ((size_t)64 << 10)
+#define LIST_FILE_MAX ((size_t)4 << 20) /* a policy must stay below POLICY_FILE_MAX */
 
 static bool ends_with(const char *name, const char *suffix)
 {
@@ -19,10 +21,13 @@ static const struct {
     const char *suffix;
     const char *label; /* PEM */
     const char *list;  /* member of "trust" */
+    size_t max;        /* bytes of a file */
 } kinds[] = {
-    {".pem", "CERTIFICATE", "certificates"},  {".crt", "CERTIFICATE", "certificates"},
-    {".cer", "CERTIFICATE", "certificates"},  {".der", "CERTIFICATE", "certificates"},
-    {".crl", "X509 CRL", "revocation_lists"},
+    {".pem", "CERTIFICATE", "certificates", CERTIFICATE_MAX},
+    {".crt", "CERTIFICATE", "certificates", CERTIFICATE_MAX},
+    {".cer", "CERTIFICATE", "certificates", CERTIFICATE_MAX},
+    {".der", "CERTIFICATE", "certificates", CERTIFICATE_MAX},
+    {".crl", "X509 CRL", "revocation_lists", LIST_FILE_MAX},
 };
 
 static int kind_of(const char *name)
@@ -48,7 +53,10 @@ static int add_file(json_t *trust, const char *folder, const char *name, struct 
         path = NULL;
         return error_set(err, ENOMEM, "out of memory");
     }
-    int r = read_file(path, FILE_MAX, &file, err);
+    int r = read_file(path, kinds[kind].max, &file, err);
+    if (r == -EFBIG)
+        return error_hint(err, r,
+                          "make the policy without it, and name the file in it: encroot-policy(5)");
     if (r < 0)
         return r;
     bool text = file.size > 0 && file.data[0] == '-';
@@ -89,7 +97,7 @@ static int add_pins(json_t *trust, const char *path, struct error *err)
     _buffer_ struct buffer file = {0};
     json_t *roots = json_array();
     json_object_set_new(trust, "roots", roots);
-    int r = read_file(path, FILE_MAX, &file, err);
+    int r = read_file(path, PIN_FILE_MAX, &file, err);
     if (r == 0 && buffer_append(&file, "", 1) < 0)
         r = error_set(err, ENOMEM, "out of memory");
     char *rest = r == 0 ? (char *)file.data : NULL;

@@ -115,6 +115,7 @@ static uint64_t later(uint64_t a, uint64_t b)
 static int attempt(struct unlock *u, uint64_t give_up, struct connection_result *result,
                    struct error *err)
 {
+    u->policy->appraisal.platform.chain.now = time(NULL);
     struct release_context context = {
         .policy = &u->policy->appraisal,
         .volume = u->volume ? u->volume_uuid : NULL,

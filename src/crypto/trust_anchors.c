@@ -75,7 +75,38 @@ int trust_anchors_add(struct trust_anchors *a, struct bytes certificate, bool pi
     return r < 0 ? r : trust_anchors_add_parsed(a, c, pinned_root, err);
 }
 
+void trust_anchors_each(const struct trust_anchors *a,
+                        void (*tell)(void *arg, const char *role, const X509 *c), void *arg)
+{
+    for (int roots = 1; roots >= 0; roots--)
+        for (int i = 0; i < sk_X509_num(a->certificates); i++) {
+            X509 *c = sk_X509_value(a->certificates, i);
+            if ((X509_self_signed(c, 0) == 1) == (roots == 1))
+                tell(arg, roots ? "root" : "intermediate", c);
+        }
+}
+
 /* ---- revocation lists ---- */
+
+static const char *day(const ASN1_TIME *t, char ret[16])
+{
+    struct tm tm;
+    ret[0] = '\0';
+    if (t && ASN1_TIME_to_tm(t, &tm) == 1)
+        strftime(ret, 16, "%Y-%m-%d", &tm);
+    return ret;
+}
+
+void trust_anchors_each_crl(const struct trust_anchors *a,
+                            void (*tell)(void *arg, const X509 *authority, const char *from,
+                                         const char *until),
+                            void *arg)
+{
+    char from[16], until[16];
+    for (size_t i = 0; i < a->list_count; i++)
+        tell(arg, a->lists[i].issuer, day(X509_CRL_get0_lastUpdate(a->lists[i].crl), from),
+             day(X509_CRL_get0_nextUpdate(a->lists[i].crl), until));
+}
 
 bool revocation_list_is_of(const struct revocation_list *l, const X509 *issuer)
 {

@@ -42,6 +42,14 @@ int trust_anchors_add(struct trust_anchors *a, struct bytes certificate, bool pi
  * reason, before anything is verified.
  */
 int trust_anchors_add_crl(struct trust_anchors *a, struct bytes list, struct error *err) _must_use_;
+/* Each root, then each other certificate. `role` is static: "root", "intermediate". */
+void trust_anchors_each(const struct trust_anchors *a,
+                        void (*tell)(void *arg, const char *role, const X509 *c), void *arg);
+/* Each revocation list: its authority, and the dates of the list as "YYYY-MM-DD" or "". */
+void trust_anchors_each_crl(const struct trust_anchors *a,
+                            void (*tell)(void *arg, const X509 *authority, const char *from,
+                                         const char *until),
+                            void *arg);
 void trust_anchors_free(struct trust_anchors *a);
 static inline void cleanup_trust_anchors(struct trust_anchors **a)
 {

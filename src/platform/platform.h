@@ -59,7 +59,6 @@ struct platform_policy {
     struct chain_rules chain;            /* `now` is the caller's to set, before each appraisal */
     struct value_set subjects; /* of the attestation key's certificate (RFC 2253); empty: any */
     struct value_set keys;     /* SHA-256 of its SubjectPublicKeyInfo; empty: any */
-    bool token_optional;       /* a certified key may sign for itself, without a platform token */
     struct value_set profiles, implementations, instances, configurations;
     struct value_set lifecycles; /* one byte each: the high byte of the states; empty: secured */
     const struct component_policy *components;

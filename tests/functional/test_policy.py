@@ -260,10 +260,34 @@ class Appraise(PolicyTest):
         self.encroot("policy", "new", "-f", "hash.json", "-m", rim, "-o", "rsa.json")
         policy = self.read("rsa.json")
         self.refuses(policy, "token.platform.required")
-        policy["platform"] = {"token": "optional"}
-        self.accepts(policy)
+        policy["waive"].append("platform-token")
+        result = self.accepts(policy)
+        for claim in ("status", "hardware", "configuration", "executables"):
+            self.assertEqual(result["ar4si"][claim], "warning", claim)
+        text = self.encroot("evidence", "appraise", "evidence.json", "--policy",
+                            "changed.json").stdout
+        self.assertRegex(text, "accepted unseen: .*platform-token")
+        checked = self.encroot("policy", "check", "changed.json").stdout
+        self.assertIn("whatever \"platform\" says", checked)
         policy["waive"].remove("attestation-key")
         self.refuses(policy, "token.platform.pin")
+
+    def test_values_of_an_image_that_is_not_encrypted(self):
+        """Whoever boots those has a root that nobody vouches for."""
+        policy = self.changed("platforms", to=["virtcca"])
+        kernel = policy["boot"][0]["kernels"][0]
+        kernel["cmdline"] = [line.replace("/dev/mapper/encroot", "UUID=1-2")
+                             for line in kernel["cmdline"]]
+        (self.folder / "plain.json").write_text(json.dumps(policy["boot"][0]))
+        (self.folder / "changed.json").write_text(json.dumps(policy))
+        for command in (["policy", "new", "-f", "plain.json", "-m", self.rim],
+                        ["evidence", "appraise", "evidence.json", "--policy", "changed.json"],
+                        ["evidence", "appraise", "evidence.json", "-m", self.rim, "-f",
+                         "plain.json"]):
+            result = self.encroot(*command, status=BAD_INPUT)
+            self.assertIn("an image that is not encrypted", result.stderr)
+        result = self.encroot("policy", "check", "changed.json", status=BAD_INPUT)
+        self.assertIn("an image that is not encrypted", result.stdout)
 
     def test_dates_and_revocation_where_the_policy_says_so(self):
         """The forger's authorities: one revocation list, which does not say how long it holds."""
@@ -302,7 +326,7 @@ class CheckAndShow(PolicyTest):
         self.assertIn("a valid policy", result.stdout)
         (self.folder / "empty.json").write_text('{"version": 1, "platforms": ["virtcca"]}')
         result = self.encroot("policy", "check", "empty.json", status=BAD_INPUT)
-        for word in ("\"rim\"", "\"trust\"", "\"boot\"", "a policy that nothing can pass"):
+        for word in ("\"rim\"", "\"trust\"", "\"boot\"", "a policy that must not be used, or that nothing can pass"):
             self.assertIn(word, result.stdout)
 
     def test_check_names_what_cannot_be_read(self):
@@ -320,9 +344,12 @@ class CheckAndShow(PolicyTest):
         self.assertEqual(shown["rim"], [self.rim])
         self.assertEqual(shown["platform"]["components"][0]["type"], "ipu")
         self.assertIn("separator", shown["waived"])
-        self.assertFalse(shown["passes_nothing"])
+        self.assertFalse(shown["unusable"])
         text = self.encroot("policy", "show", "p.json").stdout
         self.assertIn(self.rim, text)
+        self.assertRegex(text, "root: CN=Good root,.*SHA-256 " + self.policy["trust"]["roots"][0])
+        self.assertIn("of CN=Good intermediate", text)
+        self.assertIn("root=/dev/mapper/encroot", text)
         self.assertIn("secure-boot: keys and state of Secure Boot", text)
 
 
@@ -330,6 +357,9 @@ class FromImage(CommandTest):
     def test_volume_and_boot_come_from_the_image(self):
         small_guest.make(self.folder / "small.raw")
         subprocess.run([FORGE, self.folder], check=True, capture_output=True)
+        result = self.encroot("policy", "new", "--from-image", "small.raw", "-m", "00" * 32, "-o",
+                              "p.json", status=BAD_INPUT)
+        self.assertIn("expected an encrypted image", result.stderr)
         self.encroot("init", "keys")
         self.encroot("image", "encrypt", "-i", "small.raw", "-o", "out.raw", "-d", "keys")
         self.encroot("policy", "new", "--from-image", "out.raw", "-m", "00" * 32, "-o", "p.json")

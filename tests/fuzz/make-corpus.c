@@ -53,7 +53,7 @@ static const char policy[] =
     "\"trust\":{\"roots\":[],\"certificates\":[],\"revocation_lists\":[],"
     "\"revocation\":\"required\",\"dates\":\"checked\",\"subjects\":[\"CN=x\"],"
     "\"keys\":[\"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\"]},"
-    "\"platform\":{\"token\":\"optional\",\"lifecycle\":[\"secured\"],\"profiles\":[\"p\"],"
+    "\"platform\":{\"lifecycle\":[\"secured\"],\"profiles\":[\"p\"],"
     "\"implementation_ids\":[\"00\"],\"instance_ids\":[\"01\"],\"configurations\":[\"02\"],"
     "\"components\":[{\"type\":\"a\",\"measurements\":[\"00\"],\"signer_ids\":[\"ff\"],"
     "\"min_version\":\"1.2.3\"}]},"

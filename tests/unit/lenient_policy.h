@@ -11,7 +11,7 @@ static inline struct appraisal_policy lenient_policy(const struct trust_anchors 
                                                      const struct reference_values *boot)
 {
     return (struct appraisal_policy){
-        .platform = {.anchors = anchors, .token_optional = true, .waivers = WAIVERS_ALL},
+        .platform = {.anchors = anchors, .waivers = WAIVERS_ALL},
         .initial = rim,
         .initial_count = 1,
         .boot = boot,

@@ -48,7 +48,7 @@ static json_t *whole(void)
     json_t *j = json_loads(
         "{\"version\":1,\"volume\":\"91ff6f1b-bd8d-854b-9895-3c702895c1f8\","
         "\"platforms\":[\"virtcca\"],\"rim\":[\"" HEX32 "\"],"
-        "\"platform\":{\"token\":\"optional\",\"lifecycle\":[\"secured\",\"decommissioned\"],"
+        "\"platform\":{\"lifecycle\":[\"secured\",\"decommissioned\"],"
         "\"profiles\":[\"p\"],\"implementation_ids\":[\"" HEX32 "\"],\"instance_ids\":[\"01" HEX32
         "\"],\"configurations\":[\"00\"],\"components\":[{\"type\":\"ipu\",\"measurements\":"
         "[\"" HEX32 "\"],\"signer_ids\":[\"ff\"],\"min_version\":\"1.20\"}]},"
@@ -92,7 +92,6 @@ static void every_member_is_read(void **state)
     assert_true(waives(p->records.waivers, WAIVER_SEPARATOR)); /* always */
     const struct platform_policy *q = &p->platform;
     assert_true(waives(q->waivers, WAIVER_PLATFORM_INSTANCE));
-    assert_true(q->token_optional);
     assert_int_equal(q->lifecycles.count, 2);
     assert_int_equal(q->lifecycles.list[1].data[0], 0x60);
     assert_true(bytes_equal(q->profiles.list[0], BYTES_STR("p")));
@@ -120,7 +119,6 @@ static void what_is_absent_accepts_nothing(void **state)
     assert_int_equal(p->initial_count + p->boot_count + p->records.count, 0);
     assert_null(p->platform.anchors);
     assert_int_equal(p->records.waivers | p->platform.waivers, WAIVERS_NONE);
-    assert_false(p->platform.token_optional);
 }
 
 /* One member changed: `path` is up to three keys; `value` is JSON, NULL removes. */
@@ -150,7 +148,9 @@ static const struct {
     {"trust", "keys", "[\"00\"]", "\"keys\"[0]: expected 64 hexadecimal digits"},
     {"trust", "subjects", "[\"\"]", "\"subjects\"[0]: expected a text"},
     {"platform", "surprise", "1", "p.json: platform: unknown member"},
-    {"platform", "token", "\"maybe\"", "expected \"required\" or \"optional\""},
+    {"platform", "token", "\"maybe\"", "p.json: platform: unknown member"},
+    {"trust", "revocation", "\"maybe\"", "expected \"if-present\" or \"required\""},
+    {"trust", "dates", "true", "expected \"ignored\" or \"checked\""},
     {"platform", "lifecycle", "[\"fine\"]", "\"lifecycle\"[0]: expected unknown,"},
     {"platform", "instance_ids", "[\"0\"]", "\"instance_ids\"[0]: expected 2 to 128"},
     {"platform", "components", "[{}]", "components[0]: \"type\" is missing"},

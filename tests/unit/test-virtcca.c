@@ -56,8 +56,7 @@ static int verify(const struct evidence *e, const struct forge *f, const struct 
     struct error err = {0};
     const struct platform_verifier *v = platform_verifier_by_name("virtcca");
     assert_non_null(v);
-    const struct platform_policy policy = {
-        .anchors = a, .token_optional = true, .waivers = WAIVERS_ALL};
+    const struct platform_policy policy = {.anchors = a, .waivers = WAIVERS_ALL};
     return v->verify(e, f->expected_challenge, &policy, findings, claims, &err);
 }
 
@@ -572,9 +571,60 @@ static void pcrs_go_to_their_registers(void **state)
     assert_null(platform_verifier_by_name(""));
 }
 
+/* ---- versions of the platform's components ---- */
+
+static void older_versions_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *version, *least;
+        bool fits;
+    } cases[] = {
+        {"1.2.5", "1.2.5", true},
+        {"1.2.10", "1.2.5", true},
+        {"1.3", "1.2.5", true},
+        {"2", "1.2.5", true},
+        {"1.2.5.0", "1.2.5", true},
+        {"1.2.4", "1.2.5", false},
+        {"1.2", "1.2.5", false},
+        {"1.2.0-rc9", "1.2.5", false},
+        {"1.2.5-rc1", "1.2.5", false},
+        {"1.2.0+20240101", "1.2.5", false},
+        {"1.2.v1-9", "1.2.5", false},
+        {NULL, "1", false},
+        {"v2", "1", false},
+        {"99999999999999999999", "1", true},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const struct component_policy component = {.type = BYTES_STR("fw"),
+                                                   .version_min = BYTES_STR(cases[i].least)};
+        const struct platform_policy policy = {.anchors = ecc_anchors,
+                                               .components = &component,
+                                               .component_count = 1,
+                                               .waivers = WAIVERS_ALL};
+        _findings_ struct findings found = {0};
+        _evidence_ struct evidence e = {0};
+        struct platform_claims claims;
+        struct forge f;
+        genuine(&f, ECC_PLATFORM);
+        f.platform.components[0].type = BYTES_STR("fw");
+        f.platform.components[0].version =
+            cases[i].version ? BYTES_STR(cases[i].version) : BYTES_NONE;
+        f.platform.component_count = 1;
+        assert_int_equal(forge_evidence(&f, &e), 0);
+        assert_int_equal(platform_verifier_by_name("virtcca")->verify(
+                             &e, f.expected_challenge, &policy, &found, &claims, NULL),
+                         0);
+        if (findings_pass(&found) != cases[i].fits)
+            fail_msg("case %zu: least version \"%s\"", i, cases[i].least);
+        forge_free(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(older_versions_are_refused),
         cmocka_unit_test(genuine_evidence_passes_in_every_form),
         cmocka_unit_test(variants_of_genuine_evidence_pass),
         cmocka_unit_test(every_attack_is_refused_for_its_reason),

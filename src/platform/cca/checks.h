@@ -66,7 +66,7 @@ void cca_check_unknown(struct cca_verification *v, const char *name);
 void cca_check_certificate(struct cca_verification *v, const char *name);
 void cca_check_chain(struct cca_verification *v, const char *name);
 void cca_check_pins(struct cca_verification *v, const char *name);
-void cca_check_token_optional(struct cca_verification *v, const char *name);
+void cca_check_token_required(struct cca_verification *v, const char *name);
 void cca_check_given_key(struct cca_verification *v, const char *name);
 
 /* ---- the platform part; or, without it, whose the CVM's key is ---- */

@@ -125,22 +125,27 @@ void cca_check_lifecycle(struct cca_verification *v, const char *name)
 
 /* ---- software components ---- */
 
-/* "1.10" is more than "1.9"; what is no number counts as 0. */
+/* The number between two dots; what is none, or has more than digits, counts as 0. */
+static uint64_t next_part(struct bytes version, size_t *at)
+{
+    uint64_t n = 0;
+    bool number = true;
+    for (; *at < version.size && version.data[*at] != '.'; ++*at) {
+        number = number && version.data[*at] >= '0' && version.data[*at] <= '9';
+        if (number && n < UINT32_MAX)
+            n = n * 10 + (uint64_t)(version.data[*at] - '0');
+    }
+    ++*at;
+    return number ? n : 0;
+}
+
+/* "1.10" is more than "1.9", and "1.2.5-rc1" less than "1.2.5". */
 static bool is_at_least(struct bytes version, struct bytes least)
 {
-    size_t i = 0, j = 0;
-    while (i < version.size || j < least.size) {
-        uint64_t a = 0, b = 0;
-        for (; i < version.size && version.data[i] != '.'; i++)
-            a = version.data[i] >= '0' && version.data[i] <= '9' && a < UINT32_MAX
-                    ? a * 10 + (uint64_t)(version.data[i] - '0')
-                    : 0;
-        for (; j < least.size && least.data[j] != '.'; j++)
-            b = b < UINT32_MAX ? b * 10 + (uint64_t)(least.data[j] - '0') : b;
+    for (size_t i = 0, j = 0; i < version.size || j < least.size;) {
+        uint64_t a = next_part(version, &i), b = next_part(least, &j);
         if (a != b)
             return a > b;
-        i++;
-        j++;
     }
     return true;
 }

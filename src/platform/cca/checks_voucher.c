@@ -80,15 +80,15 @@ void cca_check_pins(struct cca_verification *v, const char *name)
 }
 
 /* E4: the policy must allow that there is no platform token. */
-void cca_check_token_optional(struct cca_verification *v, const char *name)
+void cca_check_token_required(struct cca_verification *v, const char *name)
 {
-    bool pass = v->policy->token_optional;
-    finding_add(v->f, name, pass ? VERDICT_PASS : VERDICT_REJECT,
-                pass ? "a platform token, or none" : "a platform token", "none");
-    if (!pass)
-        finding_remedy(v->f, "someone took the platform token away; or, if the platform's firmware "
-                             "gives none: say \"token\": \"optional\" in the policy's "
-                             "\"platform\"");
+    if (waives(v->policy->waivers, WAIVER_PLATFORM_TOKEN)) {
+        finding_waive(v->f, name, WAIVER_PLATFORM_TOKEN, "none");
+        return;
+    }
+    finding_add(v->f, name, VERDICT_REJECT, "a platform token", "none");
+    finding_remedy(v->f, "someone took the platform token away; or, if the platform's firmware "
+                         "gives none: add \"platform-token\" to the policy's \"waive\"");
 }
 
 void cca_check_given_key(struct cca_verification *v, const char *name)

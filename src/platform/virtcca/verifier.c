@@ -65,7 +65,7 @@ static const struct cca_check with_platform[] = {
 };
 
 static const struct cca_check cvm_alone[] = {
-    {"token.platform.required", cca_check_token_optional},
+    {"token.platform.required", cca_check_token_required},
     {"token.platform.binding", cca_check_key_is_platforms},
     {NULL, NULL},
 };
