@@ -27,10 +27,13 @@ int base64_encode(struct bytes in, struct buffer *ret)
 
 static int value(uint8_t c)
 {
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *p = c ? memchr(alphabet, c, 64) : NULL;
-    return p ? (int)(p - alphabet) : -1;
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
 /* EVP_DecodeBlock forgives white space and stray bits; evidence must have one form only. */
