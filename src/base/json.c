@@ -104,3 +104,16 @@ int json_only_keys(json_t *object, const char *const known[], const char *where,
     }
     return 0;
 }
+
+/* jansson takes valid UTF-8 only; what a forger wrote may be something else. */
+json_t *plain_json(const char *text)
+{
+    json_t *j = json_string(text);
+    if (j)
+        return j;
+    _buffer_ struct buffer ascii = {0};
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++)
+        if (buffer_printf(&ascii, *p < 0x80 ? "%c" : "\\x%02x", *p) < 0)
+            return NULL;
+    return json_stringn((const char *)ascii.data, ascii.size);
+}

@@ -40,4 +40,8 @@ int json_get_hex(const json_t *object, const char *key, uint8_t *ret, size_t siz
 int json_only_keys(json_t *object, const char *const known[], const char *where,
                    struct error *err) _must_use_;
 
+/* A string whatever the text holds, which others may have written: what is not UTF-8 becomes \xNN.
+ * A new reference; NULL without memory. */
+json_t *plain_json(const char *text);
+
 #endif

@@ -8,7 +8,5 @@
 void plain_print(FILE *out, const char *text);
 /* One line, without its newline in `fmt`, printed that way. */
 void plain_line(FILE *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* A string whatever it holds. A new reference; NULL without memory. */
-json_t *plain_json(const char *text);
 
 #endif
