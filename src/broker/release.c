@@ -54,16 +54,8 @@ static int get_secret(const struct release_context *c, const struct evidence *e,
     return r;
 }
 
-static int record(const struct release_context *c, const struct release_answer *a,
-                  const struct evidence *e, const struct findings *f, bool granted,
-                  struct error *err)
-{
-    struct release_record r = {.id = a->id, .evidence = e, .findings = f, .granted = granted};
-    return c->record(c->arg, &r, err);
-}
-
 /* The verdict is findings_pass() and nothing else. */
-static int decide(const struct release_context *c, const struct evidence *e,
+static int decide(const struct release_context *c, struct bytes request, const struct evidence *e,
                   struct release_answer *a, struct error *err)
 {
     _findings_ struct findings f = {0};
@@ -76,7 +68,9 @@ static int decide(const struct release_context *c, const struct evidence *e,
         finding_add(&f, "secret", VERDICT_REJECT, "the volume's secret", err ? err->text : NULL);
         granted = false;
     }
-    r = record(c, a, e, &f, granted, err);
+    const struct release_record decision = {
+        .id = a->id, .request = request, .evidence = e, .findings = &f, .granted = granted};
+    r = c->record(c->arg, &decision, err);
     if (r < 0 || got < 0) {
         release_answer_refuse(a, 503, "unavailable");
         return r < 0 ? r : got;
@@ -91,12 +85,13 @@ static int decide(const struct release_context *c, const struct evidence *e,
 }
 
 /* Whoever sends what is no evidence was refused too: the operator must find it in the record. */
-static int refuse_unreadable(const struct release_context *c, struct release_answer *a,
-                             struct error *err)
+static int refuse_unreadable(const struct release_context *c, struct bytes request,
+                             struct release_answer *a, struct error *err)
 {
     _findings_ struct findings f = {0};
     finding_add(&f, "request", VERDICT_REJECT, "readable evidence", err ? err->text : NULL);
-    int r = record(c, a, NULL, &f, false, err);
+    const struct release_record decision = {.id = a->id, .request = request, .findings = &f};
+    int r = c->record(c->arg, &decision, err);
     release_answer_refuse(a, r < 0 ? 503 : 400, r < 0 ? "unavailable" : "bad-request");
     return r;
 }
@@ -111,7 +106,7 @@ int release_handle(const struct release_context *c, struct bytes request,
     _evidence_ struct evidence e = {0};
     r = evidence_parse(&e, request, "request", err);
     if (r < 0) {
-        int recorded = refuse_unreadable(c, ret, err);
+        int recorded = refuse_unreadable(c, request, ret, err);
         return recorded < 0 ? recorded : r;
     }
     /* Whatever the guest may have written there: the challenge is this connection's. */
@@ -119,5 +114,5 @@ int release_handle(const struct release_context *c, struct bytes request,
     if (r < 0)
         return r;
     e.has_challenge = true;
-    return decide(c, &e, ret, err);
+    return decide(c, request, &e, ret, err);
 }

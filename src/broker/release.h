@@ -18,6 +18,7 @@
 
 struct release_record {
     const char *id;
+    struct bytes request;            /* the body, as it came */
     const struct evidence *evidence; /* with its challenge; NULL when it could not be read */
     const struct findings *findings; /* at least one that rejects, unless granted */
     bool granted;

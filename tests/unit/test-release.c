@@ -27,6 +27,7 @@ struct broker {
     /* what happened */
     int secrets_given, recorded;
     bool recorded_granted, recorded_evidence;
+    size_t recorded_size;     /* of the request */
     char recorded_reject[32]; /* the first rejecting check */
     char recorded_id[RELEASE_ID_SIZE];
 };
@@ -52,6 +53,7 @@ static int record(void *arg, const struct release_record *r, struct error *err)
     const struct finding *why = findings_first_reject(r->findings);
     snprintf(b->recorded_reject, sizeof(b->recorded_reject), "%s", why ? why->check : "");
     b->recorded_evidence = r->evidence != NULL;
+    b->recorded_size = r->request.size;
     if (r->evidence)
         assert_true(r->evidence->has_challenge);
     assert_int_equal(r->granted, findings_pass(r->findings));
@@ -134,6 +136,7 @@ static void good_evidence_gets_the_secret(void **state)
     assert_int_equal(b->recorded, 1);
     assert_true(b->recorded_granted);
     assert_true(b->recorded_evidence);
+    assert_int_equal(b->recorded_size, request.size);
     assert_string_equal(b->recorded_id, a.id);
 }
 
@@ -235,6 +238,7 @@ static void what_is_no_evidence_is_a_bad_request_and_recorded(void **state)
         assert_int_equal(b->recorded, i + 1);
         assert_false(b->recorded_granted);
         assert_false(b->recorded_evidence);
+        assert_int_equal(b->recorded_size, strlen(bodies[i]));
         assert_string_equal(b->recorded_reject, "request");
         assert_string_equal(b->recorded_id, a.id);
     }
