@@ -84,6 +84,7 @@ static const struct target {
     corpus_make *make; /* or makes them all by itself */
 } targets[] = {
     {"agent-config", .make = seeds_agent_config},
+    {"audit", .make = seeds_audit},
     {"boot", .make = seeds_boot},
     {"bootplan", corpus_lines, TEXT(grub_cfg)},
     {"certificate", .make = seeds_certificate},

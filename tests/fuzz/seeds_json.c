@@ -1,4 +1,5 @@
 /* JSON that the project's own writers make. */
+#include "../unit/audit_chain.h"
 #include "../unit/boot_log.h"
 #include "corpus.h"
 #include "protocol/agent_config.h"
@@ -33,6 +34,22 @@ void seeds_agent_config(struct corpus *c)
     if (agent_config_format(&config, &json, &e) < 0)
         errx(1, "%s", e.text);
     corpus_json(c, "good", buffer_bytes(&json));
+}
+
+void seeds_audit(struct corpus *c)
+{
+    _findings_ struct findings f = {0};
+    _buffer_ struct buffer granted = {0}, denied = {0};
+    struct audit_state state = {0};
+    struct error e = {0};
+    finding_add(&f, "token.signature", VERDICT_PASS, NULL, NULL);
+    if (make_audit_record(&state, &f, true, true, &granted, &state, &e) < 0)
+        errx(1, "%s", e.text);
+    corpus_json(c, "granted", buffer_bytes(&granted));
+    finding_add(&f, "boot.kernel", VERDICT_REJECT, "one", "another");
+    if (make_audit_record(&state, &f, false, false, &denied, &state, &e) < 0)
+        errx(1, "%s", e.text);
+    corpus_json(c, "denied", buffer_bytes(&denied));
 }
 
 void seeds_reference(struct corpus *c)

@@ -1,0 +1,210 @@
+#include "broker/audit.h"
+#include "base/hex.h"
+#include "crypto/digest.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* Room for findings, as text: rejections first of all, so that no number of harmless records in a
+ * hostile event log leaves none for the reason. */
+#define REJECTIONS_MAX ((size_t)128 << 10)
+#define OTHERS_MAX ((size_t)64 << 10)
+#define PEER_MAX ((size_t)512)
+
+static const char domain[] = "encroot audit v1"; /* its NUL is part of it */
+
+int audit_format(const json_t *j, struct buffer *ret, struct error *err)
+{
+    _free_ char *text = json_dumps(j, JSON_COMPACT | JSON_SORT_KEYS);
+    if (!text || buffer_append(ret, text, strlen(text)) < 0)
+        return error_set(err, ENOMEM, "out of memory");
+    return 0;
+}
+
+int audit_hash(uint8_t ret[AUDIT_HASH_SIZE], json_t *record, struct error *err)
+{
+    _json_ json_t *rest = json_copy(record);
+    _buffer_ struct buffer text = {0};
+    struct digest d;
+    json_object_del(rest, "hash");
+    int r = audit_format(rest, &text, err);
+    if (r < 0)
+        return r;
+    struct digest_stream *s = digest_begin(HASH_SHA256);
+    digest_update(s, domain, sizeof(domain));
+    digest_update(s, text.data, text.size);
+    r = digest_finish(s, &d);
+    if (r < 0)
+        return error_set(err, -r, "hashing a record of the audit");
+    memcpy(ret, d.bytes, AUDIT_HASH_SIZE);
+    return 0;
+}
+
+/* ---- making one ---- */
+/* At most `max` bytes of it, cut between characters. */
+static json_t *short_text(const char *text, size_t max)
+{
+    size_t n = strlen(text);
+    if (n <= max)
+        return plain_json(text);
+    for (n = max; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80; n--)
+        ;
+    _free_ char *cut = NULL;
+    return asprintf(&cut, "%.*s...", (int)n, text) < 0 ? NULL : plain_json(cut);
+}
+
+static int put_text(json_t *object, const char *key, const char *text)
+{
+    return text ? json_object_set_new(object, key, short_text(text, AUDIT_TEXT_MAX)) : 0;
+}
+
+static int put_hash(json_t *object, const char *key, const uint8_t hash[AUDIT_HASH_SIZE])
+{
+    char hex[2 * AUDIT_HASH_SIZE + 1];
+    hex_encode(BYTES(hash, AUDIT_HASH_SIZE), hex);
+    return json_object_set_new(object, key, json_string(hex));
+}
+
+static int put_sha256(json_t *object, const char *key, struct bytes of)
+{
+    struct digest d;
+    int r = digest_compute(&d, HASH_SHA256, of);
+    return r < 0 ? r : put_hash(object, key, d.bytes);
+}
+
+static json_t *finding_json(const struct finding *f)
+{
+    json_t *j = json_pack("{s:s, s:s}", "check", f->check, "verdict", verdict_name(f->verdict));
+    if (j && f->verdict == VERDICT_REJECT &&
+        (put_text(j, "expected", f->expected) < 0 || put_text(j, "found", f->found) < 0 ||
+         put_text(j, "remedy", f->remedy) < 0)) {
+        json_decref(j);
+        return NULL;
+    }
+    return j;
+}
+
+/* Takes `entry`. What has no room is counted. */
+static int put_finding(json_t *list, json_t *entry, size_t *room, uint64_t *omitted)
+{
+    if (!entry)
+        return -ENOMEM;
+    size_t size = json_dumpb(entry, NULL, 0, JSON_COMPACT | JSON_SORT_KEYS) + 1;
+    if (size == 1 || size > *room) {
+        json_decref(entry);
+        (*omitted)++;
+        return 0;
+    }
+    *room -= size;
+    return json_array_append_new(list, entry);
+}
+
+static int put_findings(json_t *object, const struct release_record *d)
+{
+    static const struct finding lost = {.check = "appraisal",
+                                        .expected = (char *)"a complete appraisal",
+                                        .found = (char *)"an error of this side ended it"};
+    size_t rejections = REJECTIONS_MAX, others = OTHERS_MAX;
+    uint64_t omitted = 0;
+    const struct findings *f = d->findings;
+    json_t *list = json_array();
+    int r = json_object_set_new(object, "findings", list);
+    for (size_t i = 0; i < f->count && r >= 0; i++)
+        r = put_finding(list, finding_json(&f->list[i]),
+                        f->list[i].verdict == VERDICT_REJECT ? &rejections : &others, &omitted);
+    if (r >= 0 && !d->granted && f->rejected == 0)
+        r = put_finding(list, finding_json(&lost), &rejections, &omitted);
+    return r < 0 ? r : json_object_set_new(object, "omitted", json_integer((json_int_t)omitted));
+}
+
+static int put_evidence(json_t *o, const struct audit_entry *e)
+{
+    const struct evidence *evidence = e->decision->evidence;
+    char volume[UUID_TEXT_SIZE];
+    if (!evidence)
+        return json_object_set_new(o, "volume", json_null()) |
+               json_object_set_new(o, "platform", json_null()) |
+               json_object_set_new(o, "evidence_sha256", json_null());
+    uuid_format(evidence->volume, volume);
+    return json_object_set_new(o, "volume", json_string(volume)) |
+           put_text(o, "platform", evidence->platform) |
+           put_sha256(o, "evidence_sha256", e->evidence);
+}
+
+static int put_decision(json_t *o, const struct audit_entry *e)
+{
+    const struct release_record *d = e->decision;
+    struct tm tm;
+    char now[32];
+    if (!gmtime_r(&e->time, &tm) || !strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ", &tm))
+        return -EOVERFLOW;
+    return json_object_set_new(o, "time", json_string(now)) | put_text(o, "id", d->id) |
+           json_object_set_new(o, "peer", short_text(e->peer, PEER_MAX)) |
+           json_object_set_new(o, "verdict", json_string(d->granted ? "granted" : "denied")) |
+           json_object_set_new(o, "recovered", json_integer((json_int_t)e->recovered)) |
+           put_sha256(o, "request_sha256", d->request) | put_evidence(o, e) | put_findings(o, d);
+}
+
+int audit_make(const struct audit_state *last, const struct audit_entry *e, struct buffer *ret,
+               struct audit_state *ret_next, struct error *err)
+{
+    struct audit_state next = {.sequence = last->sequence + 1};
+    if (e->decision->granted && !findings_pass(e->decision->findings))
+        return error_set(err, EINVAL, "a release that the findings contradict");
+    if (next.sequence > INT64_MAX)
+        return error_set(err, EOVERFLOW, "no number is left for a record of the audit");
+    _json_ json_t *o = json_object();
+    if (!o || put_decision(o, e) < 0 || put_hash(o, "previous", last->hash) < 0 ||
+        json_object_set_new(o, "sequence", json_integer((json_int_t)next.sequence)) < 0)
+        return error_set(err, ENOMEM, "making a record of the audit");
+    int r = audit_hash(next.hash, o, err);
+    if (r == 0 && put_hash(o, "hash", next.hash) < 0)
+        r = error_set(err, ENOMEM, "making a record of the audit");
+    if (r == 0)
+        r = audit_format(o, ret, err);
+    if (r == 0)
+        *ret_next = next;
+    return r;
+}
+
+/* ---- the chain ---- */
+int audit_verify_hash(const struct audit_record *r, const char *name, struct error *err)
+{
+    uint8_t hash[AUDIT_HASH_SIZE];
+    char says[2 * AUDIT_HASH_SIZE + 1], is[2 * AUDIT_HASH_SIZE + 1];
+    int n = audit_hash(hash, r->json, err);
+    if (n < 0 || memcmp(hash, r->hash, sizeof(hash)) == 0)
+        return n;
+    hex_encode(BYTES_OF(r->hash), says);
+    hex_encode(BYTES_OF(hash), is);
+    return error_set(err, EUCLEAN,
+                     "%s: record %" PRIu64 " was changed: it says that its hash is %s, but that "
+                     "is %s",
+                     name, r->sequence, says, is);
+}
+
+int audit_verify(const struct audit_state *last, const struct audit_record *r, const char *name,
+                 struct error *err)
+{
+    int n = audit_verify_hash(r, name, err);
+    if (n < 0)
+        return n;
+    if (r->sequence != last->sequence + 1)
+        return error_set(err, EUCLEAN,
+                         "%s: expected record %" PRIu64 ", found record %" PRIu64
+                         ": records were removed, put in, or moved",
+                         name, last->sequence + 1, r->sequence);
+    if (memcmp(r->previous, last->hash, AUDIT_HASH_SIZE) != 0)
+        return error_set(err, EUCLEAN,
+                         "%s: record %" PRIu64 " does not follow the one before it (its "
+                         "\"previous\" is another hash): one of them was exchanged",
+                         name, r->sequence);
+    return 0;
+}
+
+struct audit_state audit_state_after(const struct audit_record *r)
+{
+    struct audit_state s = {.sequence = r->sequence};
+    memcpy(s.hash, r->hash, AUDIT_HASH_SIZE);
+    return s;
+}
