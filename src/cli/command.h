@@ -9,7 +9,7 @@ enum exit_code {
     EXIT_OK = 0,
     EXIT_FAILED = 1,      /* I/O, resources, anything unexpected */
     EXIT_USAGE = 2,       /* the command line */
-    EXIT_REFUSED = 3,     /* appraisal refused: no key was released */
+    EXIT_REFUSED = 3,     /* appraisal refused: no key was released; or an audit that was changed */
     EXIT_BAD_INPUT = 4,   /* a file is not what it must be */
     EXIT_UNREACHABLE = 5, /* the peer did not answer, or left */
 };
@@ -21,6 +21,10 @@ struct command {
     int (*run)(int argc, char **argv);
 };
 
+int cmd_audit_export(int argc, char **argv);
+int cmd_audit_list(int argc, char **argv);
+int cmd_audit_show(int argc, char **argv);
+int cmd_audit_verify(int argc, char **argv);
 int cmd_evidence_appraise(int argc, char **argv);
 int cmd_evidence_inspect(int argc, char **argv);
 int cmd_image_encrypt(int argc, char **argv);

@@ -7,6 +7,10 @@
 #include <string.h>
 
 static const struct command commands[] = {
+    {"audit export", "write the records of decisions as JSON", cmd_audit_export},
+    {"audit list", "list the decisions of unlock", cmd_audit_list},
+    {"audit show", "show one decision, with every reason", cmd_audit_show},
+    {"audit verify", "see whether the records of decisions were changed", cmd_audit_verify},
     {"evidence appraise", "judge saved evidence as unlock does, and explain",
      cmd_evidence_appraise},
     {"evidence inspect", "show a token, a certificate, an event log or saved evidence",

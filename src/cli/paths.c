@@ -13,7 +13,7 @@ static const struct {
     {offsetof(struct paths, trust), "/trust"},
     {offsetof(struct paths, trust_folder), "/trust/certificates"},
     {offsetof(struct paths, trust_pins), "/trust/roots.sha256"},
-    {offsetof(struct paths, releases), "/releases.log"},
+    {offsetof(struct paths, audit), "/audit.log"},
 };
 
 static char **member(struct paths *p, size_t i)

@@ -12,7 +12,7 @@ struct paths {
     char *trust;        /* trust */
     char *trust_folder; /* trust/certificates */
     char *trust_pins;   /* trust/roots.sha256 */
-    char *releases;     /* releases.log */
+    char *audit;        /* audit.log */
 };
 
 int paths_of(struct paths *ret, const char *folder, struct error *err) _must_use_;

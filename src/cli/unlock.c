@@ -5,6 +5,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "broker/connection.h"
+#include "cli/audit_file.h"
 #include "cli/command.h"
 #include "cli/dial.h"
 #include "cli/findings_print.h"
@@ -12,7 +13,6 @@
 #include "cli/paths.h"
 #include "cli/plain_text.h"
 #include "cli/policy_load.h"
-#include "cli/release_log.h"
 #include "crypto/volume_key.h"
 #include "protocol/agent_config.h"
 
@@ -47,6 +47,7 @@ struct unlock {
     uint8_t decided_volume[16];
     json_t *findings;
     size_t checks;
+    struct audit_state recorded; /* .sequence is 0 if nothing was */
 };
 
 /* ---- the release context ---- */
@@ -71,7 +72,15 @@ static int keep_evidence(struct unlock *u, const struct evidence *e, struct buff
     return r;
 }
 
-/* Before anything leaves: shown, kept, and written to the log. */
+static int append_record(struct unlock *u, const struct release_record *r, struct bytes evidence,
+                         struct error *err)
+{
+    const struct audit_entry entry = {
+        .decision = r, .evidence = evidence, .peer = u->peer, .time = time(NULL)};
+    return audit_file_append(u->paths.audit, &entry, &u->recorded, err);
+}
+
+/* Before anything leaves: shown, kept, and written to the audit. */
 static int record(void *arg, const struct release_record *r, struct error *err)
 {
     struct unlock *u = arg;
@@ -84,7 +93,7 @@ static int record(void *arg, const struct release_record *r, struct error *err)
     _buffer_ struct buffer evidence = {0};
     int n = keep_evidence(u, r->evidence, &evidence, err);
     if (n == 0)
-        n = release_log_append(u->paths.releases, r, buffer_bytes(&evidence), u->peer, err);
+        n = append_record(u, r, buffer_bytes(&evidence), err);
     return n < 0 ? error_prefix(err, n, "recording the decision") : 0;
 }
 
@@ -150,6 +159,22 @@ static int reach(struct unlock *u, struct connection_result *result, struct erro
 }
 
 /* ---- telling the operator ---- */
+static json_t *record_json(const struct audit_state *s)
+{
+    char hash[2 * AUDIT_HASH_SIZE + 1];
+    hex_encode(BYTES_OF(s->hash), hash);
+    return json_pack("{s:I, s:s}", "sequence", (json_int_t)s->sequence, "hash", hash);
+}
+
+/* To be written down elsewhere, if the log's own folder is not enough. */
+static void print_record(const struct audit_state *s)
+{
+    char hash[2 * AUDIT_HASH_SIZE + 1];
+    hex_encode(BYTES_OF(s->hash), hash);
+    if (s->sequence)
+        printf("recorded: %" PRIu64 ", %s\n", s->sequence, hash);
+}
+
 static void print_json(const struct unlock *u, const struct connection_result *result, int code,
                        const struct error *err)
 {
@@ -163,6 +188,8 @@ static void print_json(const struct unlock *u, const struct connection_result *r
         json_object_set_new(o, "error", plain_json(err->text));
     if (o && err->hint[0] && code != EXIT_OK)
         json_object_set_new(o, "hint", plain_json(err->hint));
+    if (o && u->recorded.sequence)
+        json_object_set_new(o, "record", record_json(&u->recorded));
     if (o)
         json_dumpf(o, stdout, JSON_INDENT(2));
     putchar('\n');
@@ -183,6 +210,7 @@ static void print_text(const struct unlock *u, const struct connection_result *r
 {
     char volume[UUID_TEXT_SIZE];
     uuid_format(u->decided_volume, volume);
+    print_record(&u->recorded);
     if (code == EXIT_OK)
         printf("released the key of volume %s: %zu checks passed (decision %s)\n", volume,
                u->checks, result->id);
@@ -269,7 +297,7 @@ int cmd_unlock(int argc, char **argv)
         .about =
             "Attest a guest that waits for its key, and release the key if every check passes.\n"
             "The guest must hold this broker's key (DIR/broker.crt) in its image; its evidence is\n"
-            "bound to this very connection. Each decision is recorded in DIR/releases.log before\n"
+            "bound to this very connection. Each decision is recorded in DIR/audit.log before\n"
             "anything leaves.\n\n"
             "Exit status: 0 released, 1 failed, 2 usage, 3 refused, 4 bad input, 5 unreachable.",
         .options = options,

@@ -50,7 +50,7 @@ class UnlockTest(CommandTest):
                             "k/hash.json", "-d", "k", "--wait", wait, *options, **kwargs)
 
     def log(self):
-        path = self.folder / "k/releases.log"
+        path = self.folder / "k/audit.log"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def assert_no_secret(self, *texts):
@@ -71,12 +71,13 @@ class Released(UnlockTest):
         self.assertEqual(line["peer"], f"127.0.0.1:{guest.port}")
         self.assertRegex(line["time"], r"^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
         self.assertIn(line["id"], result.stdout)
-        self.assertNotIn("first_reject", line)
+        self.assertEqual({f["verdict"] for f in line["findings"]}, {"pass", "waived"})
+        self.assertIn(f"recorded: 1, {line['hash']}\n", result.stdout)
         saved = (self.folder / "evidence.json").read_bytes()
         self.assertEqual(line["evidence_sha256"], hashlib.sha256(saved).hexdigest())
-        self.assertEqual((self.folder / "k/releases.log").stat().st_mode & 0o777, 0o600)
+        self.assertEqual((self.folder / "k/audit.log").stat().st_mode & 0o777, 0o600)
         self.assert_no_secret(result.stdout, result.stderr, saved.decode(),
-                              (self.folder / "k/releases.log").read_text())
+                              (self.folder / "k/audit.log").read_text())
         # The saved evidence says the same again, offline.
         self.encroot("evidence", "appraise", "evidence.json", "-m", guest.rim, "-f", "k/hash.json",
                      "-d", "k")
@@ -88,6 +89,8 @@ class Released(UnlockTest):
         self.assertEqual((report["released"], report["delivered"], report["exit"]), (True, True, 0))
         self.assertEqual(report["volume"], VOLUME)
         self.assertEqual(report["appraisal"]["verdict"], "pass")
+        (line,) = self.log()
+        self.assertEqual(report["record"], {"sequence": 1, "hash": line["hash"]})
         self.assertEqual(result.stderr, "")
 
     def test_any_of_several_rims(self):
@@ -125,7 +128,7 @@ class Refused(UnlockTest):
         self.assertIn(found[1], result.stdout)
         line = self.log()[-1]
         self.assertEqual((line["verdict"], line["id"]), ("denied", found[1]))
-        self.assertTrue(line["first_reject"])
+        self.assertIn("reject", [f["verdict"] for f in line["findings"]])
         for text in texts:
             self.assertIn(text, result.stdout)
         self.assert_no_secret(result.stdout, result.stderr, said)
@@ -170,26 +173,6 @@ class Refused(UnlockTest):
         self.assert_refused(guest, self.unlock(guest, "--volume", other, status=REFUSED), VOLUME,
                             other)
 
-    def test_nothing_is_released_unrecorded(self):
-        """K1: the log cannot be written."""
-        for make in (lambda p: p.mkdir(), lambda p: p.symlink_to("/dev/full")):
-            path = self.folder / "k/releases.log"
-            make(path)
-            guest = Guest(self)
-            result = self.unlock(guest, status=FAILED)
-            self.assertIn("releases.log", result.stderr)
-            self.assertRegex(guest.said(), r"^status 503 ")
-            path.rmdir() if path.is_dir() else path.unlink()
-
-    def test_half_a_line_does_not_swallow_the_next(self):
-        """A crash while the log was written."""
-        path = self.folder / "k/releases.log"
-        path.write_text('{"time":"2026-01-01T00:00')
-        self.unlock(Guest(self))
-        half, line = path.read_text().splitlines()
-        self.assertEqual(half, '{"time":"2026-01-01T00:00')
-        self.assertEqual(json.loads(line)["verdict"], "granted")
-
     def test_nothing_is_released_without_the_evidence_that_was_asked_for(self):
         guest = Guest(self)
         result = self.unlock(guest, "--save-evidence", "no/such/folder", status=FAILED)
@@ -219,10 +202,13 @@ class Strange(UnlockTest):
                 found = re.fullmatch(r'status 400 \{"code": "bad-request", "id": "(\w{32})"\}\n',
                                      guest.said())
                 line = self.log()[-1]
-                self.assertEqual((line["verdict"], line["id"], line["first_reject"]),
+                self.assertEqual((line["verdict"], line["id"], line["findings"][0]["check"]),
                                  ("denied", found[1], "request"))
                 self.assertEqual(line["peer"], f"127.0.0.1:{guest.port}")
-                self.assertEqual(set(line), {"time", "id", "peer", "verdict", "first_reject"})
+                self.assertEqual((line["volume"], line["platform"], line["evidence_sha256"]),
+                                 (None, None, None))
+                came = {"no-evidence": b"{}", "garbage": b"\0\xff["}[what]
+                self.assertEqual(line["request_sha256"], hashlib.sha256(came).hexdigest())
                 self.assertIn("reject  request\n", result.stdout)
                 self.assertFalse((self.folder / "kept.json").exists())
         self.assertEqual(len(self.log()), 2)

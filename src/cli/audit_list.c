@@ -1,0 +1,110 @@
+/* `encroot audit list`: a line for each decision. */
+#include "base/hex.h"
+#include "cli/audit_options.h"
+#include "cli/command.h"
+#include "cli/plain_text.h"
+
+#include <string.h>
+
+struct list {
+    const char *folder;
+    const char *volume; /* only this one, if not NULL */
+    bool denied, json;
+    char volume_text[UUID_TEXT_SIZE];
+    bool begun; /* a record was printed */
+};
+
+static bool is_wanted(const struct list *l, const struct audit_record *r)
+{
+    if (l->denied && r->granted)
+        return false;
+    return !l->volume || (r->volume && strcmp(r->volume, l->volume_text) == 0);
+}
+
+static void print_text(const struct audit_record *r)
+{
+    printf("%s  %s  %-36s  %-7s  ", r->time, r->id, r->volume ? r->volume : "-",
+           r->granted ? "granted" : "denied");
+    plain_print(stdout, r->peer);
+    if (r->reason) {
+        fputs("  ", stdout);
+        plain_print(stdout, r->reason);
+    }
+    putchar('\n');
+}
+
+/* One at a time: the list may be longer than memory. */
+static void print_json(struct list *l, const struct audit_record *r)
+{
+    _json_ json_t *o =
+        json_pack("{s:I, s:s, s:s, s:s?, s:s, s:b, s:s?}", "sequence", (json_int_t)r->sequence,
+                  "time", r->time, "id", r->id, "volume", r->volume, "peer", r->peer, "granted",
+                  r->granted, "reason", r->reason);
+    fputs(l->begun ? ",\n    " : "\n    ", stdout);
+    json_dumpf(o, stdout, 0);
+    l->begun = true;
+}
+
+static void end_json(const struct error *broken, const struct error *failed)
+{
+    const struct error *e = failed->text[0] ? failed : broken;
+    _json_ json_t *text = plain_json(e->text);
+    printf("\n  ],\n  \"intact\": %s,\n  \"error\": ", e->text[0] ? "false" : "true");
+    json_dumpf(e->text[0] ? text : json_null(), stdout, JSON_ENCODE_ANY);
+    puts("\n}");
+}
+
+static int print_list(struct list *l, struct audit_reader *a)
+{
+    struct error err = {0};
+    int r;
+    if (l->json)
+        fputs("{\n  \"records\": [", stdout);
+    while ((r = audit_reader_next(a, &err)) > 0) {
+        if (!a->record.json || !is_wanted(l, &a->record))
+            continue;
+        if (l->json)
+            print_json(l, &a->record);
+        else
+            print_text(&a->record);
+    }
+    if (l->json) {
+        end_json(&a->broken, &err);
+        return r < 0 ? exit_code_for(r) : a->broken.text[0] ? EXIT_REFUSED : EXIT_OK;
+    }
+    return r < 0 ? report_error(&err, exit_code_for(r), false) : audit_conclude(a);
+}
+
+int cmd_audit_list(int argc, char **argv)
+{
+    struct list l = {.folder = "."};
+    const struct option_spec options[] = {
+        AUDIT_DIR_OPTION(l.folder),
+        {0, "volume", OPTION_STRING, "UUID", "only decisions about this volume", &l.volume, 0, 0},
+        {0, "denied", OPTION_FLAG, NULL, "only denials", &l.denied, 0, 0},
+        AUDIT_JSON_OPTION(l.json),
+        {0},
+    };
+    const struct usage usage = {
+        .synopsis = "encroot audit list [-d DIR] [--volume UUID] [--denied] [--json]",
+        .about = "List the decisions of `encroot unlock`, the newest last: time, id, volume,\n"
+                 "verdict, peer and, of a denial, the check that rejected first. The chain of\n"
+                 "records is verified on the way.\n\n"
+                 "Exit status: 0 an intact log, 3 records were changed, 4 no log.",
+        .options = options,
+        .example = "  encroot audit list -d keys --denied",
+    };
+    int code = options_parse(&usage, argc, argv, NULL);
+    if (code != OPTIONS_DONE)
+        return code;
+    uint8_t uuid[16];
+    if (l.volume && uuid_parse(l.volume, uuid) < 0)
+        return usage_error(&usage, "--volume: \"%s\" is not a UUID", l.volume);
+    if (l.volume)
+        uuid_format(uuid, l.volume_text);
+    _cleanup_(paths_free) struct paths paths = {0};
+    _audit_reader_ struct audit_reader a = {0};
+    struct error err = {0};
+    int r = audit_open(&a, &paths, l.folder, &err);
+    return r < 0 ? report_error(&err, exit_code_for(r), l.json) : print_list(&l, &a);
+}
