@@ -13,8 +13,9 @@ int trust_anchors_new(struct trust_anchors **ret, struct error *err)
         a->certificates = sk_X509_new_null();
         a->intermediates = sk_X509_new_null();
         a->cache = chain_cache_new();
+        a->leaves = leaf_cache_new();
     }
-    if (!a || !a->roots || !a->certificates || !a->intermediates || !a->cache) {
+    if (!a || !a->roots || !a->certificates || !a->intermediates || !a->cache || !a->leaves) {
         trust_anchors_free(a);
         return error_set(err, ENOMEM, "no memory for trust anchors");
     }
@@ -39,6 +40,7 @@ void trust_anchors_free(struct trust_anchors *a)
         drop_list(&a->lists[i]);
     free(a->lists);
     chain_cache_free(a->cache);
+    leaf_cache_free(a->leaves);
     free(a);
 }
 
@@ -73,6 +75,21 @@ int trust_anchors_add(struct trust_anchors *a, struct bytes certificate, bool pi
     _x509_ X509 *c = NULL;
     int r = certificate_parse(&c, certificate, err);
     return r < 0 ? r : trust_anchors_add_parsed(a, c, pinned_root, err);
+}
+
+int certificate_parse_known(X509 **ret, struct bytes in, const struct trust_anchors *a,
+                            struct error *err)
+{
+    X509 *known = a ? leaf_cache_get(a->leaves, in) : NULL;
+    if (!known)
+        return certificate_parse(ret, in, err);
+    *ret = known;
+    return 0;
+}
+
+void certificate_remember(const struct trust_anchors *a, struct bytes in, X509 *c)
+{
+    leaf_cache_put(a->leaves, in, c);
 }
 
 void trust_anchors_each(const struct trust_anchors *a,

@@ -3,6 +3,7 @@
 #define ENCROOT_CRYPTO_TRUST_ANCHORS_H
 
 #include "crypto/chain_cache.h"
+#include "crypto/leaf_cache.h"
 
 /* A revocation list whose signature was verified with the key of `issuer`. */
 struct revocation_list {
@@ -22,6 +23,7 @@ struct trust_anchors {
     struct revocation_list *lists;
     size_t list_count;
     struct chain_cache *cache;
+    struct leaf_cache *leaves;
 };
 
 int trust_anchors_add_parsed(struct trust_anchors *a, X509 *c, bool pinned,

@@ -61,6 +61,11 @@ static inline void cleanup_trust_anchors(struct trust_anchors **a)
 
 /* PEM or DER, exactly one certificate, no trailing bytes (PEM: but for white space). */
 int certificate_parse(X509 **ret, struct bytes in, struct error *err) _must_use_;
+/* The same; a file that was remembered with these anchors (may be NULL) is not read again. */
+int certificate_parse_known(X509 **ret, struct bytes in, const struct trust_anchors *a,
+                            struct error *err) _must_use_;
+/* `in` was read as `c`, which verified (crypto/leaf_cache.h says why that is safe). */
+void certificate_remember(const struct trust_anchors *a, struct bytes in, X509 *c);
 /* SHA-256 of the DER: what pins a root. */
 int certificate_sha256(const X509 *c, uint8_t ret[32]) _must_use_;
 /* SHA-256 of the SubjectPublicKeyInfo, as it stands in the certificate: what pins a key. */

@@ -571,6 +571,42 @@ static void pcrs_go_to_their_registers(void **state)
     assert_null(platform_verifier_by_name(""));
 }
 
+/* ---- what is remembered ---- */
+
+/* Is the certificate of this evidence taken from memory? */
+static bool is_remembered(const struct evidence *e, const struct trust_anchors *a)
+{
+    _x509_ X509 *one = NULL;
+    _x509_ X509 *two = NULL;
+    assert_int_equal(certificate_parse_known(&one, buffer_bytes(&e->certificate), a, NULL), 0);
+    assert_int_equal(certificate_parse_known(&two, buffer_bytes(&e->certificate), a, NULL), 0);
+    return one == two;
+}
+
+static void only_certificates_that_verified_are_remembered(void **state)
+{
+    (void)state;
+    _trust_anchors_ struct trust_anchors *a = chain_anchors(&ecc);
+    for (int bad = 1; bad >= 0; bad--) {
+        _findings_ struct findings found = {0};
+        _evidence_ struct evidence e = {0};
+        struct platform_claims claims;
+        struct forge f;
+        genuine(&f, ECC_PLATFORM);
+        f.certificate = bad ? rsa.aik : ecc.aik;
+        assert_int_equal(forge_evidence(&f, &e), 0);
+        assert_int_equal(verify(&e, &f, a, &found, &claims), 0);
+        assert_int_equal(findings_pass(&found), !bad);
+        assert_int_equal(is_remembered(&e, a), !bad);
+        assert_false(is_remembered(&e, NULL));
+        e.certificate.data[e.certificate.size / 2] ^= 1; /* another file, or none at all */
+        _x509_ X509 *changed = NULL;
+        int r = certificate_parse_known(&changed, buffer_bytes(&e.certificate), a, NULL);
+        assert_true(r < 0 || !is_remembered(&e, a));
+        forge_free(&f);
+    }
+}
+
 /* ---- versions of the platform's components ---- */
 
 static void older_versions_are_refused(void **state)
@@ -624,6 +660,7 @@ static void older_versions_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_certificates_that_verified_are_remembered),
         cmocka_unit_test(older_versions_are_refused),
         cmocka_unit_test(genuine_evidence_passes_in_every_form),
         cmocka_unit_test(variants_of_genuine_evidence_pass),

@@ -12,7 +12,7 @@ void cca_check_certificate(struct cca_verification *v, const char *name)
         finding_add(v->f, name, VERDICT_REJECT, expected, "no certificate");
         return;
     }
-    int r = certificate_parse(&v->certificate, v->certificate_file, &e);
+    int r = certificate_parse_known(&v->certificate, v->certificate_file, v->policy->anchors, &e);
     v->platform_key = r == 0 ? certificate_public_key(v->certificate) : NULL;
     if (!v->platform_key) {
         finding_add(v->f, name, VERDICT_REJECT, expected, r < 0 ? e.text : "an unknown key");
@@ -36,6 +36,8 @@ void cca_check_chain(struct cca_verification *v, const char *name)
         return;
     }
     int r = certificate_verify_chain(v->certificate, v->policy->anchors, &v->policy->chain, &e);
+    if (r == 0)
+        certificate_remember(v->policy->anchors, v->certificate_file, v->certificate);
     if (certificate_subject(v->certificate, &subject) < 0)
         subject.size = 0;
     finding_addf(v->f, name, r == 0 ? VERDICT_PASS : VERDICT_REJECT, expected, "%.*s%s%s",
