@@ -5,6 +5,8 @@
 #include "disk/blockdev.h"
 #include "disk/qcow2.h"
 
+#include <fcntl.h>
+
 /* Takes `fd` over when it succeeds. */
 int blockdev_raw(struct blockdev **ret, int fd, const char *name, bool writable,
                  struct error *err) _must_use_;
@@ -26,5 +28,15 @@ int blockdev_qcow2_create(struct blockdev **ret, int fd, const char *name, uint6
 /* Fill in what all drivers share. Returns -ENOMEM without an error text. */
 int blockdev_init(struct blockdev *d, const struct blockdev_ops *ops, uint64_t size,
                   const char *name);
+
+/*
+ * Have the kernel begin to write this part of a file to the disk, and go on. An image is done when it
+ * is on the disk: without this, all of the writing would wait until all of the encryption is done.
+ * Only a hint: whether it worked is what fsync tells in the end.
+ */
+static inline void begin_writeback(int fd, uint64_t at, size_t n)
+{
+    (void)sync_file_range(fd, (off64_t)at, (off64_t)n, SYNC_FILE_RANGE_WRITE);
+}
 
 #endif

@@ -121,6 +121,8 @@ static int image_write(struct blockdev *d, const void *p, size_t n, uint64_t at,
         uint64_t place;
         size_t step = find_run(i, at, n, &place);
         r = pwrite_exact(i->fd, from, step, (off_t)place);
+        if (r == 0)
+            begin_writeback(i->fd, place, step);
         from += step;
         at += step;
         n -= step;

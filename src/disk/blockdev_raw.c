@@ -21,7 +21,10 @@ static int raw_write(struct blockdev *d, const void *p, size_t n, uint64_t at, s
 {
     struct raw *raw = (struct raw *)d;
     int r = raw->writable ? pwrite_exact(raw->fd, p, n, (off_t)at) : -EROFS;
-    return r < 0 ? error_errno(err, -r, "%s: writing %zu bytes at %" PRIu64, d->name, n, at) : 0;
+    if (r < 0)
+        return error_errno(err, -r, "%s: writing %zu bytes at %" PRIu64, d->name, n, at);
+    begin_writeback(raw->fd, at, n);
+    return 0;
 }
 
 static int raw_extents(struct blockdev *d, uint64_t at, uint64_t n, blockdev_extent_fn fn,
