@@ -30,9 +30,9 @@ int blockdev_init(struct blockdev *d, const struct blockdev_ops *ops, uint64_t s
                   const char *name);
 
 /*
- * Have the kernel begin to write this part of a file to the disk, and go on. An image is done when it
- * is on the disk: without this, all of the writing would wait until all of the encryption is done.
- * Only a hint: whether it worked is what fsync tells in the end.
+ * Have the kernel begin to write this part of a file to the disk, and go on. An image is done when
+ * it is on the disk: without this, all of the writing would wait until all of the encryption is
+ * done. Only a hint: whether it worked is what fsync tells in the end.
  */
 static inline void begin_writeback(int fd, uint64_t at, size_t n)
 {
