@@ -35,10 +35,9 @@ static bool narrow(struct path *p, const ASN1_TIME *from, const ASN1_TIME *until
 static const char *name_text(const X509_NAME *name, char ret[NAME_SIZE])
 {
     _buffer_ struct buffer text = {.max = NAME_SIZE - 1};
-    if (certificate_name(name, &text) < 0 || text.size == 0)
-        return strcpy(ret, "?");
-    memcpy(ret, text.data, text.size);
-    ret[text.size] = '\0';
+    bool known = certificate_name(name, &text) == 0 && text.size > 0;
+    snprintf(ret, NAME_SIZE, "%.*s", known ? (int)text.size : 1,
+             known ? (const char *)text.data : "?");
     return ret;
 }
 

@@ -19,7 +19,7 @@ static const char *as_hex(struct bytes value, char ret[VALUE_TEXT_MAX])
     size_t n = value.size < SHOWN_MAX ? value.size : SHOWN_MAX;
     hex_encode(BYTES(value.data, n), ret);
     if (value.size > n)
-        strcpy(ret + 2 * n, "..."); /* there is room: VALUE_TEXT_MAX */
+        snprintf(ret + 2 * n, VALUE_TEXT_MAX - 2 * n, "...");
     return ret;
 }
 
