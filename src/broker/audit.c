@@ -9,7 +9,7 @@
  * hostile event log leaves none for the reason. */
 #define REJECTIONS_MAX ((size_t)128 << 10)
 #define OTHERS_MAX ((size_t)64 << 10)
-#define PEER_MAX ((size_t)512)
+#define WHO_MAX ((size_t)512)
 
 static const char domain[] = "encroot audit v1"; /* its NUL is part of it */
 
@@ -65,13 +65,6 @@ static int put_hash(json_t *object, const char *key, const uint8_t hash[AUDIT_HA
     return json_object_set_new(object, key, json_string(hex));
 }
 
-static int put_sha256(json_t *object, const char *key, struct bytes of)
-{
-    struct digest d;
-    int r = digest_compute(&d, HASH_SHA256, of);
-    return r < 0 ? r : put_hash(object, key, d.bytes);
-}
-
 static json_t *finding_json(const struct finding *f)
 {
     json_t *j = json_pack("{s:s, s:s}", "check", f->check, "verdict", verdict_name(f->verdict));
@@ -99,57 +92,57 @@ static int put_finding(json_t *list, json_t *entry, size_t *room, uint64_t *omit
     return json_array_append_new(list, entry);
 }
 
-static int put_findings(json_t *object, const struct release_record *d)
+static int put_findings(json_t *object, const struct audit_entry *e)
 {
     static const struct finding lost = {.check = "appraisal",
                                         .expected = (char *)"a complete appraisal",
                                         .found = (char *)"an error of this side ended it"};
     size_t rejections = REJECTIONS_MAX, others = OTHERS_MAX;
     uint64_t omitted = 0;
-    const struct findings *f = d->findings;
+    const struct findings *f = e->findings;
     json_t *list = json_array();
     int r = json_object_set_new(object, "findings", list);
     for (size_t i = 0; i < f->count && r >= 0; i++)
         r = put_finding(list, finding_json(&f->list[i]),
                         f->list[i].verdict == VERDICT_REJECT ? &rejections : &others, &omitted);
-    if (r >= 0 && !d->granted && f->rejected == 0)
+    if (r >= 0 && !e->granted && f->rejected == 0)
         r = put_finding(list, finding_json(&lost), &rejections, &omitted);
     return r < 0 ? r : json_object_set_new(object, "omitted", json_integer((json_int_t)omitted));
 }
 
 static int put_evidence(json_t *o, const struct audit_entry *e)
 {
-    const struct evidence *evidence = e->decision->evidence;
     char volume[UUID_TEXT_SIZE];
-    if (!evidence)
+    if (!e->volume)
         return json_object_set_new(o, "volume", json_null()) |
                json_object_set_new(o, "platform", json_null()) |
                json_object_set_new(o, "evidence_sha256", json_null());
-    uuid_format(evidence->volume, volume);
+    uuid_format(e->volume, volume);
     return json_object_set_new(o, "volume", json_string(volume)) |
-           put_text(o, "platform", evidence->platform) |
-           put_sha256(o, "evidence_sha256", e->evidence);
+           put_text(o, "platform", e->platform) |
+           put_hash(o, "evidence_sha256", e->evidence_sha256);
 }
 
 static int put_decision(json_t *o, const struct audit_entry *e)
 {
-    const struct release_record *d = e->decision;
     struct tm tm;
     char now[32];
     if (!gmtime_r(&e->time, &tm) || !strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ", &tm))
         return -EOVERFLOW;
-    return json_object_set_new(o, "time", json_string(now)) | put_text(o, "id", d->id) |
-           json_object_set_new(o, "peer", short_text(e->peer, PEER_MAX)) |
-           json_object_set_new(o, "verdict", json_string(d->granted ? "granted" : "denied")) |
+    return json_object_set_new(o, "time", json_string(now)) | put_text(o, "id", e->id) |
+           json_object_set_new(o, "broker", short_text(e->broker, WHO_MAX)) |
+           json_object_set_new(o, "peer", short_text(e->peer, WHO_MAX)) |
+           json_object_set_new(o, "verdict", json_string(e->granted ? "granted" : "denied")) |
            json_object_set_new(o, "recovered", json_integer((json_int_t)e->recovered)) |
-           put_sha256(o, "request_sha256", d->request) | put_evidence(o, e) | put_findings(o, d);
+           put_hash(o, "request_sha256", e->request_sha256) | put_evidence(o, e) |
+           put_findings(o, e);
 }
 
 int audit_make(const struct audit_state *last, const struct audit_entry *e, struct buffer *ret,
                struct audit_state *ret_next, struct error *err)
 {
     struct audit_state next = {.sequence = last->sequence + 1};
-    if (e->decision->granted && !findings_pass(e->decision->findings))
+    if (e->granted && !findings_pass(e->findings))
         return error_set(err, EINVAL, "a release that the findings contradict");
     if (next.sequence > INT64_MAX)
         return error_set(err, EOVERFLOW, "no number is left for a record of the audit");

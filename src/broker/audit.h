@@ -24,11 +24,17 @@ struct audit_state {
     uint8_t hash[AUDIT_HASH_SIZE];
 };
 
-/* What a record is made of. Neither this nor a record has a secret in it (K5). */
+/* What a record is made of, borrowed. Neither this nor a record has a secret in it (K5). */
 struct audit_entry {
-    const struct release_record *decision;
-    struct bytes evidence; /* its text by evidence_format(), if there is readable evidence */
-    const char *peer;      /* address and port */
+    const char *id; /* of the decision: RELEASE_ID_SIZE - 1 hex digits */
+    const struct findings *findings;
+    bool granted;
+    const uint8_t *request_sha256;  /* 32 bytes: of what the guest sent, as it came */
+    const uint8_t *volume;          /* 16 bytes; NULL: the evidence could not be read */
+    const char *platform;           /* with `volume` */
+    const uint8_t *evidence_sha256; /* 32 bytes, with `volume`: of its text by evidence_format() */
+    const char *broker;             /* the name of who decides, not empty */
+    const char *peer;               /* address and port */
     time_t time;
     uint64_t recovered; /* bytes of an unfinished record that were moved away before this one */
 };
@@ -37,7 +43,7 @@ struct audit_entry {
  * The record that follows `last`: its text, without a line end, of at most AUDIT_RECORD_MAX bytes
  * whatever a guest sent. Every rejection is in it with its texts, of other checks the name; of more
  * findings than have room only their number ("omitted"). `ret_next` is the chain's state once the
- * record is kept. -EINVAL if the decision contradicts its findings.
+ * record is kept. -EINVAL if the verdict contradicts the findings.
  */
 int audit_make(const struct audit_state *last, const struct audit_entry *e, struct buffer *ret,
                struct audit_state *ret_next, struct error *err) _must_use_;
@@ -48,10 +54,10 @@ struct audit_record {
     uint8_t hash[AUDIT_HASH_SIZE]; /* as the record says */
     bool granted;
     uint64_t recovered;
-    const char *time, *id, *peer; /* borrowed from `json`, as all texts here */
-    const char *volume;           /* NULL: there was no readable evidence */
-    const char *reason;           /* the check that rejected first; NULL when granted */
-    json_t *json;                 /* the whole of it; owned */
+    const char *time, *id, *broker, *peer; /* borrowed from `json`, as all texts here */
+    const char *volume;                    /* NULL: there was no readable evidence */
+    const char *reason;                    /* the check that rejected first; NULL when granted */
+    json_t *json;                          /* the whole of it; owned */
 };
 
 /*

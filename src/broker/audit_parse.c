@@ -59,6 +59,7 @@ static const struct member {
 } texts[] = {
     {"time", false, is_time, "a time like 2026-01-31T23:59:59Z"},
     {"id", false, is_id, "32 lower-case hexadecimal digits"},
+    {"broker", false, is_text, "a name"},
     {"peer", false, is_text, "an address"},
     {"verdict", false, is_verdict, "\"granted\" or \"denied\""},
     {"request_sha256", false, is_hash, "64 lower-case hexadecimal digits"},
@@ -158,10 +159,10 @@ static int read_numbers(struct audit_record *a, const char *name, struct error *
 static int read_record(struct audit_record *a, struct bytes text, const char *name,
                        struct error *err)
 {
-    static const char *const known[] = {"evidence_sha256", "findings",       "hash",     "id",
-                                        "omitted",         "peer",           "platform", "previous",
-                                        "recovered",       "request_sha256", "sequence", "time",
-                                        "verdict",         "volume",         NULL};
+    static const char *const known[] = {"broker",   "evidence_sha256", "findings",       "hash",
+                                        "id",       "omitted",         "peer",           "platform",
+                                        "previous", "recovered",       "request_sha256", "sequence",
+                                        "time",     "verdict",         "volume",         NULL};
     int r = json_is_object(a->json)
                 ? json_only_keys(a->json, known, name, err)
                 : error_set(err, EINVAL, "%s: a record must be an object", name);
@@ -179,6 +180,7 @@ static int read_record(struct audit_record *a, struct bytes text, const char *na
         return r;
     a->time = json_string_value(json_object_get(a->json, "time"));
     a->id = json_string_value(json_object_get(a->json, "id"));
+    a->broker = json_string_value(json_object_get(a->json, "broker"));
     a->peer = json_string_value(json_object_get(a->json, "peer"));
     a->volume = json_string_value(json_object_get(a->json, "volume"));
     a->granted = strcmp(json_string_value(json_object_get(a->json, "verdict")), "granted") == 0;

@@ -49,9 +49,9 @@ static void print_findings(const json_t *record)
 static void print_text(const struct audit_record *r)
 {
     static const char *const members[] = {
-        "time",     "id",   "verdict",        "volume",
-        "platform", "peer", "request_sha256", "evidence_sha256",
-        "previous", "hash",
+        "time",   "id",   "verdict",        "volume",          "platform",
+        "broker", "peer", "request_sha256", "evidence_sha256", "previous",
+        "hash",
     };
     printf("%-*s %" PRIu64 "\n", LABEL_WIDTH, "sequence", r->sequence);
     for (size_t i = 0; i < ARRAY_SIZE(members); i++)

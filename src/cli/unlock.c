@@ -13,6 +13,7 @@
 #include "cli/paths.h"
 #include "cli/plain_text.h"
 #include "cli/policy_load.h"
+#include "crypto/digest.h"
 #include "crypto/volume_key.h"
 #include "protocol/agent_config.h"
 
@@ -58,7 +59,7 @@ static int give_secret(void *arg, const uint8_t volume[16], struct secret **ret,
     return secret_read_file(ret, u->key, VOLUME_SECRET_SIZE, true, err);
 }
 
-/* Evidence as the record has it; nothing when it could not be read. */
+/* Evidence as the record has the digest of; nothing when it could not be read. */
 static int keep_evidence(struct unlock *u, const struct evidence *e, struct buffer *ret,
                          struct error *err)
 {
@@ -75,8 +76,22 @@ static int keep_evidence(struct unlock *u, const struct evidence *e, struct buff
 static int append_record(struct unlock *u, const struct release_record *r, struct bytes evidence,
                          struct error *err)
 {
-    const struct audit_entry entry = {
-        .decision = r, .evidence = evidence, .peer = u->peer, .time = time(NULL)};
+    struct digest request_digest, evidence_digest;
+    int n = digest_compute(&request_digest, HASH_SHA256, r->request);
+    if (n == 0)
+        n = digest_compute(&evidence_digest, HASH_SHA256, evidence);
+    if (n < 0)
+        return error_set(err, -n, "hashing the request");
+    const struct audit_entry entry = {.id = r->id,
+                                      .findings = r->findings,
+                                      .granted = r->granted,
+                                      .request_sha256 = request_digest.bytes,
+                                      .volume = r->evidence ? r->evidence->volume : NULL,
+                                      .platform = r->evidence ? r->evidence->platform : NULL,
+                                      .evidence_sha256 = evidence_digest.bytes,
+                                      .broker = "unlock",
+                                      .peer = u->peer,
+                                      .time = time(NULL)};
     return audit_file_append(u->paths.audit, &entry, &u->recorded, err);
 }
 

@@ -103,6 +103,7 @@ class Records(AuditTest):
             self.assertEqual(record["hash"], digest(record))
             self.assertEqual(line, canonical(record) + b"\n")
             self.assertEqual(record["volume"], VOLUME)
+            self.assertEqual(record["broker"], "unlock")
             previous = record["hash"]
         self.assertEqual(self.verify(), {"intact": True, "records": 3, "head": previous,
                                          "recoveries": 0, "exit": OK})
@@ -143,7 +144,7 @@ class Records(AuditTest):
         for key in ("expected", "found", "remedy"):
             self.assertRegex(text, rf"(?m)^ +{key} +")
             self.assertIn(finding[key], text)
-        for key in ("time", "id", "peer", "volume", "hash", "previous", "evidence_sha256"):
+        for key in ("time", "id", "broker", "peer", "volume", "hash", "previous", "evidence_sha256"):
             self.assertIn(denied[key], text)
         self.assertNotIn("reject ", self.audit("show", granted["id"]).stdout)
         self.assertEqual(json.loads(self.audit("show", granted["id"], "--json").stdout), granted)

@@ -3,6 +3,7 @@
 #define ENCROOT_TESTS_AUDIT_CHAIN_H
 
 #include "broker/audit.h"
+#include "crypto/digest.h"
 
 #include <string.h>
 
@@ -12,15 +13,20 @@ static inline int make_audit_record(const struct audit_state *last, const struct
                                     bool granted, bool readable, struct buffer *ret,
                                     struct audit_state *next, struct error *err)
 {
-    struct evidence evidence = {.platform = "virtcca"};
-    memset(evidence.volume, 0xab, sizeof(evidence.volume));
-    const struct release_record decision = {.id = "0123456789abcdef0123456789abcdef",
-                                            .request = BYTES_STR("request"),
-                                            .evidence = readable ? &evidence : NULL,
-                                            .findings = f,
-                                            .granted = granted};
-    const struct audit_entry entry = {.decision = &decision,
-                                      .evidence = BYTES_STR("evidence"),
+    struct digest request, evidence;
+    uint8_t volume[16];
+    memset(volume, 0xab, sizeof(volume));
+    if (digest_compute(&request, HASH_SHA256, BYTES_STR("request")) < 0 ||
+        digest_compute(&evidence, HASH_SHA256, BYTES_STR("evidence")) < 0)
+        return error_set(err, EIO, "no digests");
+    const struct audit_entry entry = {.id = "0123456789abcdef0123456789abcdef",
+                                      .findings = f,
+                                      .granted = granted,
+                                      .request_sha256 = request.bytes,
+                                      .volume = readable ? volume : NULL,
+                                      .platform = readable ? "virtcca" : NULL,
+                                      .evidence_sha256 = readable ? evidence.bytes : NULL,
+                                      .broker = "unlock",
                                       .peer = "192.0.2.1:7220",
                                       .time = TEST_AUDIT_TIME};
     return audit_make(last, &entry, ret, next, err);

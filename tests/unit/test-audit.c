@@ -76,6 +76,7 @@ static void a_chain_verifies(void **state)
         assert_int_equal(r.granted, i % 2 == 0);
         assert_memory_equal(r.previous, i ? c->state[i].hash : zeros, AUDIT_HASH_SIZE);
         assert_string_equal(r.time, "2025-12-31T23:59:59Z");
+        assert_string_equal(r.broker, "unlock");
         assert_string_equal(r.peer, "192.0.2.1:7220");
         struct audit_state after = audit_state_after(&r);
         assert_memory_equal(after.hash, c->state[i + 1].hash, AUDIT_HASH_SIZE);
@@ -323,6 +324,7 @@ static void every_member_must_be_there_and_have_its_form(void **state)
         {"time", "2025-12-31T23:59:59Z "},
         {"id", "0123456789abcdef0123456789abcde"},
         {"id", "0123456789ABCDEF0123456789ABCDEF"},
+        {"broker", ""},
         {"peer", ""},
         {"verdict", "maybe"},
         {"request_sha256", "00"},
