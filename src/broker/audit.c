@@ -1,5 +1,6 @@
 #include "broker/audit.h"
 #include "base/hex.h"
+#include "base/utc.h"
 #include "crypto/digest.h"
 
 #include <inttypes.h>
@@ -125,10 +126,10 @@ static int put_evidence(json_t *o, const struct audit_entry *e)
 
 static int put_decision(json_t *o, const struct audit_entry *e)
 {
-    struct tm tm;
-    char now[32];
-    if (!gmtime_r(&e->time, &tm) || !strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ", &tm))
-        return -EOVERFLOW;
+    char now[UTC_TEXT_SIZE];
+    int r = utc_format(e->time, now);
+    if (r < 0)
+        return r;
     return json_object_set_new(o, "time", json_string(now)) | put_text(o, "id", e->id) |
            json_object_set_new(o, "broker", short_text(e->broker, WHO_MAX)) |
            json_object_set_new(o, "peer", short_text(e->peer, WHO_MAX)) |

@@ -1,4 +1,5 @@
 #include "base/hex.h"
+#include "base/utc.h"
 #include "broker/audit.h"
 
 #include <string.h>
@@ -23,11 +24,8 @@ static bool is_id(const char *text)
 
 static bool is_time(const char *text)
 {
-    static const char form[] = "0000-00-00T00:00:00Z";
-    for (size_t i = 0; i < sizeof(form); i++)
-        if (form[i] == '0' ? text[i] < '0' || text[i] > '9' : text[i] != form[i])
-            return false;
-    return true;
+    time_t t;
+    return utc_parse(text, &t) == 0;
 }
 
 static bool is_volume(const char *text)

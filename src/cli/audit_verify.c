@@ -1,6 +1,7 @@
 /* `encroot audit verify`: was the log changed? */
 #include "base/hex.h"
 #include "cli/audit_options.h"
+#include "cli/audit_witness.h"
 #include "cli/command.h"
 #include "cli/plain_text.h"
 
@@ -13,13 +14,16 @@ struct verify {
     bool json;
     uint8_t head_hash[AUDIT_HASH_SIZE];
     bool head_found;
-    uint64_t head_at; /* the number of the record that has it */
+    uint64_t head_at;                     /* the number of the record that has it */
+    const char *checkpoint, *certificate; /* files, both or none */
+    struct audit_witness witness;         /* with `checkpoint` */
     uint64_t recoveries;
     struct audit_state intact; /* after the last record before anything is wrong */
 };
 
-static void look_for_head(struct verify *v)
+static void look(struct verify *v)
 {
+    audit_witness_see(&v->witness, &v->intact);
     if (v->head && memcmp(v->intact.hash, v->head_hash, AUDIT_HASH_SIZE) == 0) {
         v->head_found = true;
         v->head_at = v->intact.sequence;
@@ -30,10 +34,10 @@ static void look_for_head(struct verify *v)
 static int walk(struct verify *v, struct audit_reader *a, struct error *err)
 {
     int r;
-    look_for_head(v);
+    look(v);
     while ((r = audit_reader_next(a, err)) > 0 && !a->broken.text[0]) {
         v->intact = a->state;
-        look_for_head(v);
+        look(v);
         if (a->record.recovered == 0)
             continue;
         v->recoveries++;
@@ -54,6 +58,9 @@ static int judge(const struct verify *v, struct audit_reader *a)
                   v->head);
         error_hint(&a->broken, -EUCLEAN, "compare it with another copy, `encroot audit export`");
     }
+    if (!a->broken.text[0] && v->checkpoint &&
+        audit_witness_judge(&v->witness, v->intact.sequence, a->path, &a->broken) < 0)
+        return EXIT_REFUSED;
     return a->broken.text[0] ? EXIT_REFUSED : EXIT_OK;
 }
 
@@ -69,6 +76,8 @@ static void print_json(const struct verify *v, const struct audit_reader *a, con
                             v->head_found
                                 ? json_integer((json_int_t)(v->intact.sequence - v->head_at))
                                 : json_null());
+    if (v->checkpoint)
+        json_object_set_new(o, "checkpoint", audit_witness_json(&v->witness, !at_line));
     if (at_line)
         json_object_set_new(o, "line", json_integer((json_int_t)a->line));
     if (a->broken.text[0])
@@ -85,6 +94,9 @@ static void print_text(const struct verify *v, const char *head, int code)
            v->intact.sequence, head);
     if (v->head_found)
         printf("since %s: %" PRIu64 " records\n", v->head, v->intact.sequence - v->head_at);
+    if (v->checkpoint && v->witness.holds)
+        printf("since the checkpoint: %" PRIu64 " records\n",
+               v->intact.sequence - v->witness.checkpoint.state.sequence);
 }
 
 static int report(const struct verify *v, struct audit_reader *a)
@@ -109,22 +121,33 @@ int cmd_audit_verify(int argc, char **argv)
          "a hash that an earlier `verify` or `unlock` printed and\n"
          "that was kept elsewhere: that record must still be there",
          &v.head, 0, 0},
+        {0, "checkpoint", OPTION_STRING, "FILE",
+         "what `encroot audit checkpoint` signed earlier and was\n"
+         "kept elsewhere: that record must still be there",
+         &v.checkpoint, 0, 0},
+        {0, "certificate", OPTION_STRING, "PEM",
+         "with --checkpoint: the certificate of the broker that\n"
+         "signed it (its broker.crt, or its public key)",
+         &v.certificate, 0, 0},
         AUDIT_JSON_OPTION(v.json),
         {0},
     };
     const struct usage usage = {
-        .synopsis = "encroot audit verify [-d DIR] [--head HASH] [--json]",
+        .synopsis = "encroot audit verify [-d DIR] [--head HASH] [--checkpoint FILE --certificate "
+                    "PEM] [--json]",
         .about =
             "Verify the chain of records of `encroot unlock`: none was changed, removed, put in "
             "or\n"
             "moved. Says which line is the first that is wrong, and how; prints the number of\n"
-            "records and the hash of the last one, the head. A chain whose end was cut off, or\n"
-            "that was made anew, is sound in itself: only a head that was kept elsewhere shows "
-            "it.\n"
-            "\n"
-            "Exit status: 0 intact, 3 records were changed, 4 no log.",
+            "records and the hash of the last one, the head. A chain whose end was cut off, or "
+            "that\n"
+            "was made anew, is sound in itself: only a head or a checkpoint that was kept "
+            "elsewhere\n"
+            "shows it.\n\n"
+            "Exit status: 0 intact, 3 records were changed, 4 no log, no such checkpoint.",
         .options = options,
-        .example = "  encroot audit verify -d keys --head $HEAD",
+        .example = "  encroot audit verify -d keys --checkpoint /elsewhere/monday.checkpoint \\\n"
+                   "      --certificate /elsewhere/broker.crt",
     };
     int code = options_parse(&usage, argc, argv, NULL);
     if (code != OPTIONS_DONE)
@@ -132,10 +155,16 @@ int cmd_audit_verify(int argc, char **argv)
     if (v.head && hex_decode(v.head, v.head_hash, AUDIT_HASH_SIZE) < 0)
         return usage_error(&usage, "--head: expected %d hexadecimal digits, found \"%s\"",
                            2 * AUDIT_HASH_SIZE, v.head);
+    if (!v.checkpoint != !v.certificate)
+        return usage_error(&usage, "--checkpoint and --certificate go together");
     _cleanup_(paths_free) struct paths paths = {0};
     _audit_reader_ struct audit_reader a = {0};
     struct error err = {0};
-    int r = audit_open(&a, &paths, v.folder, &err);
+    int r = v.checkpoint ? audit_witness_load(&v.witness, v.checkpoint, v.certificate, &err) : 0;
+    if (r == -EKEYREJECTED)
+        return report_error(&err, EXIT_BAD_INPUT, v.json);
+    if (r == 0)
+        r = audit_open(&a, &paths, v.folder, &err);
     if (r == 0)
         r = walk(&v, &a, &err);
     return r < 0 ? report_error(&err, exit_code_for(r), v.json) : report(&v, &a);

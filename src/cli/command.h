@@ -21,6 +21,7 @@ struct command {
     int (*run)(int argc, char **argv);
 };
 
+int cmd_audit_checkpoint(int argc, char **argv);
 int cmd_audit_export(int argc, char **argv);
 int cmd_audit_list(int argc, char **argv);
 int cmd_audit_show(int argc, char **argv);

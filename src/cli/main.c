@@ -7,6 +7,7 @@
 #include <string.h>
 
 static const struct command commands[] = {
+    {"audit checkpoint", "sign the end of the records, to be kept elsewhere", cmd_audit_checkpoint},
     {"audit export", "write the records of decisions as JSON", cmd_audit_export},
     {"audit list", "list the decisions of unlock", cmd_audit_list},
     {"audit show", "show one decision, with every reason", cmd_audit_show},

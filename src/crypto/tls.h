@@ -9,6 +9,8 @@
 #include "base/bytes.h"
 #include "base/error.h"
 
+#include <openssl/types.h>
+
 struct tls_identity; /* broker: private key and certificate */
 struct tls;          /* one connection */
 
@@ -18,6 +20,8 @@ int tls_identity_load(struct tls_identity **ret, const char *key_path, const cha
 /* New ECDSA P-256 key and self-signed certificate, written as PEM (key: mode 0600, both new). */
 int tls_identity_create(const char *key_path, const char *cert_path, struct error *err) _must_use_;
 void tls_identity_free(struct tls_identity *id);
+/* The private key, borrowed: to sign what is no handshake. */
+EVP_PKEY *tls_identity_key(const struct tls_identity *id);
 /* SHA-256 of the certificate's SubjectPublicKeyInfo: what agents pin. */
 int tls_identity_pin(const struct tls_identity *id, uint8_t ret[32]) _must_use_;
 /* The same from a certificate file (PEM), where the private key is elsewhere. */

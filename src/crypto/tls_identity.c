@@ -152,6 +152,11 @@ void tls_identity_free(struct tls_identity *id)
     free(id);
 }
 
+EVP_PKEY *tls_identity_key(const struct tls_identity *id)
+{
+    return id->key;
+}
+
 int tls_identity_pin(const struct tls_identity *id, uint8_t ret[32])
 {
     return certificate_spki_sha256(id->certificate, ret);

@@ -1,5 +1,6 @@
 """encroot audit: the records of real decisions of `encroot unlock`, and every way to falsify them."""
 
+import base64
 import concurrent.futures
 import fcntl
 import hashlib
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import threading
+from datetime import datetime
 
 from program import BAD_INPUT, ENCROOT, FAILED, OK, REFUSED, USAGE
 from test_unlock import VOLUME, Guest, UnlockTest
@@ -341,6 +343,148 @@ class Falsified(AuditTest):
         self.path.write_bytes(first + second + third)
         self.grant()
         self.assertEqual(self.verify()["records"], 4)
+
+
+class Checkpoints(AuditTest):
+    """K2: a signature that was kept elsewhere shows what the chain itself cannot."""
+
+    def checkpoint(self, name="c"):
+        self.audit("checkpoint", "-o", name)
+        return json.loads((self.folder / name).read_text())
+
+    def witness(self, name="c", certificate="k/broker.crt", **kwargs):
+        arguments = ["--checkpoint", name, "--certificate", certificate]
+        report = self.verify(*arguments, **kwargs)
+        result = self.audit("verify", *arguments, **kwargs)
+        if "error" in report:
+            self.assertIn(f"encroot: {report['error']}\n", result.stderr)
+        return report, result.stdout
+
+    def rebuild(self, lines, at, **changes):
+        """The chain with one record changed, and made anew from there on: sound in itself."""
+        records = [json.loads(line) for line in lines]
+        records[at] |= changes
+        previous = ZEROS
+        for record in records:
+            record["previous"] = previous
+            previous = record["hash"] = digest(record)
+        self.path.write_bytes(b"".join(canonical(r) + b"\n" for r in records))
+        self.assertEqual(self.verify()["records"], len(lines))
+
+    def test_a_chain_that_goes_on_holds(self):
+        self.three()
+        checkpoint = self.checkpoint()
+        self.assertEqual((checkpoint["sequence"], checkpoint["hash"], checkpoint["broker"]),
+                         (3, self.head(), "unlock"))
+        report, text = self.witness()
+        self.assertEqual(report["checkpoint"], {"sequence": 3, "time": checkpoint["time"],
+                                                "broker": "unlock", "verdict": "holds"})
+        self.assertIn("since the checkpoint: 0 records\n", text)
+        self.grant()
+        report, text = self.witness()
+        self.assertEqual((report["intact"], report["checkpoint"]["verdict"]), (True, "holds"))
+        self.assertIn("since the checkpoint: 1 records\n", text)
+
+    def test_the_signature_by_openssl(self):
+        """By its definition (broker/audit_checkpoint.h), without our code."""
+        self.grant()
+        c = self.checkpoint()
+        time = int(datetime.fromisoformat(c["time"].replace("Z", "+00:00")).timestamp())
+        (self.folder / "signed").write_bytes(
+            b"encroot audit checkpoint v1\0" + c["sequence"].to_bytes(8, "big") +
+            bytes.fromhex(c["hash"]) + time.to_bytes(8, "big"))
+        (self.folder / "signature").write_bytes(base64.b64decode(c["signature"]))
+        self.openssl("x509", "-in", "k/broker.crt", "-pubkey", "-noout", "-out", "public.pem")
+        said = self.openssl("dgst", "-sha256", "-verify", "public.pem", "-signature", "signature",
+                            "signed")
+        self.assertIn("Verified OK", said)
+        self.assertEqual(self.witness(certificate="public.pem")[0]["checkpoint"]["verdict"],
+                         "holds")
+
+    def test_the_end_is_cut_off_behind_a_checkpoint(self):
+        lines = self.three()
+        time = self.checkpoint()["time"]
+        for n in (2, 1, 0):
+            self.path.write_bytes(b"".join(lines[:n]))
+            self.assertTrue(self.verify()["intact"])
+            report, _ = self.witness(status=REFUSED)
+            self.assertEqual((report["intact"], report["checkpoint"]["verdict"], report["error"]),
+                             (False, "truncated",
+                              f"k/audit.log: ends with record {n}, but record 3 was signed at "
+                              f"{time}: its end was cut off"))
+        self.grant()
+        self.assertEqual(self.witness(status=REFUSED)[0]["checkpoint"]["verdict"], "truncated")
+
+    def test_the_chain_is_made_anew(self):
+        lines = self.three()
+        time = self.checkpoint()["time"]
+        for at in (0, 1, 2):
+            self.rebuild(lines, at, peer="192.0.2.1:1")
+            report, _ = self.witness(status=REFUSED)
+            self.assertEqual((report["intact"], report["checkpoint"]["verdict"], report["error"]),
+                             (False, "rewritten",
+                              f"k/audit.log: record 3 is not the one that was signed at {time}: "
+                              "the chain was made anew from that record on, or from an earlier "
+                              "one"))
+        self.path.write_bytes(b"".join(lines))
+        self.grant()
+        self.rebuild(self.lines(), 3, peer="192.0.2.1:1")  # which the checkpoint does not know
+        self.witness()
+
+    def test_a_line_is_wrong(self):
+        first, second, third = self.three()
+        self.checkpoint()
+        changed = b"".join([first, second.replace(b"127.0", b"127.1"), third])
+        self.path.write_bytes(changed)
+        report, _ = self.witness(status=REFUSED)
+        self.assertEqual((report["line"], report["checkpoint"]["verdict"]), (2, "unknown"))
+        self.assertIn("record 2 was changed", report["error"])
+        result = self.audit("checkpoint", "-o", "of-changed", status=REFUSED)
+        self.assertIn("record 2 was changed", result.stderr)
+        self.assertFalse((self.folder / "of-changed").exists())
+        self.assertEqual(self.audit("checkpoint", status=REFUSED).stdout, "")
+
+    def test_signed_by_another(self):
+        """Who writes a log anew can sign it, with a key of their own."""
+        lines = self.three()
+        self.encroot("init", "evil")
+        self.rebuild(lines, 1, peer="192.0.2.1:1")
+        shutil.copy(self.path, self.folder / "evil/audit.log")
+        self.encroot("audit", "checkpoint", "-d", "evil", "-o", "c")
+        for json_too in ([], ["--json"]):
+            result = self.audit("verify", "--checkpoint", "c", "--certificate", "k/broker.crt",
+                                *json_too, status=BAD_INPUT)
+            self.assertIn("c: the signature is not that of the broker's key",
+                          result.stderr + result.stdout)
+            self.assertNotIn("intact", result.stdout)
+
+    def test_a_checkpoint_is_edited(self):
+        self.three()
+        good = self.checkpoint()
+        older = dict(good, sequence=2, hash=self.log()[1]["hash"])
+        for edited in (older, dict(good, time="2020-01-01T00:00:00Z")):
+            (self.folder / "c").write_text(json.dumps(edited))
+            self.assertIn("c: the signature is not",
+                          self.audit("verify", "--checkpoint", "c", "--certificate",
+                                     "k/broker.crt", status=BAD_INPUT).stderr)
+
+    def test_what_is_given(self):
+        self.grant()
+        self.assertIn("already exists", self.audit("checkpoint", "-o", "k/broker.crt",
+                                                   status=BAD_INPUT).stderr)
+        self.assertEqual(json.loads(self.audit("checkpoint").stdout)["sequence"], 1)
+        self.checkpoint()
+        self.grant()
+        self.audit("checkpoint", "-o", "c", "--force")
+        self.assertEqual(json.loads((self.folder / "c").read_text())["sequence"], 2)
+        for lonely in (["--checkpoint", "c"], ["--certificate", "k/broker.crt"]):
+            self.assertIn("go together", self.audit("verify", *lonely, status=USAGE).stderr)
+        for files in (("no", "k/broker.crt"), ("c", "no"), ("k/broker.crt", "k/broker.crt"),
+                      ("c", "c"), ("c", "k/broker.key")):
+            self.audit("verify", "--checkpoint", files[0], "--certificate", files[1],
+                       status=BAD_INPUT)
+        (self.folder / "k/broker.key").unlink()
+        self.assertIn("k/broker.key", self.audit("checkpoint", status=BAD_INPUT).stderr)
 
 
 class Unwritable(AuditTest):

@@ -64,6 +64,13 @@ static const char jwk[] = "\0{\"kty\":\"EC\",\"crv\":\"P-256\","
                           "\"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\","
                           "\"y\":\"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\"}";
 
+/* Under the key of fuzz-kek.c, a secret of 32 bytes. */
+static const char wrapped[] =
+    "\x45\x4b\x57\x31\x14\x98\x43\x99\x6d\xb2\x3e\x9f\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09"
+    "\x0a\x0b\x04\x2e\x67\xac\xeb\x66\x7b\xd4\x5c\x77\x4d\x89\x72\x24\xec\x7b\x12\x74\xb0\x2e"
+    "\xfe\xbe\xd7\x29\x1b\xb2\x57\x95\xed\xa7\x89\x3d\x8d\xa2\x3a\x7e\x7a\x97\xf2\x7e\xd7\xf1"
+    "\x75\xba\xfe\xdf\x99\xb5";
+
 static const char qemu[] =
     "-machine virt,gic-version=3 -cpu max,sve256=on,pmu=off -smp 4,sockets=1 -m 1G "
     "-bios /fw.bin -drive if=pflash,unit=0,file=a,,b -kernel Image -initrd i -append x ";
@@ -85,6 +92,7 @@ static const struct target {
 } targets[] = {
     {"agent-config", .make = seeds_agent_config},
     {"audit", .make = seeds_audit},
+    {"audit-checkpoint", .make = seeds_audit_checkpoint},
     {"boot", .make = seeds_boot},
     {"bootplan", corpus_lines, TEXT(grub_cfg)},
     {"certificate", .make = seeds_certificate},
@@ -102,6 +110,7 @@ static const struct target {
     {"grubcfg", corpus_lines, TEXT(grub_cfg)},
     {"http", .make = seeds_http},
     {"ipconfig", corpus_words, TEXT(ipconfig)},
+    {"kek", corpus_bytes, TEXT(wrapped)},
     {"key-file", corpus_bytes, TEXT(jwk)},
     {"modules", corpus_lines, TEXT(modules)},
     {"partition", .make = seeds_partition},

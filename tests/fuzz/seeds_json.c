@@ -1,6 +1,7 @@
 /* JSON that the project's own writers make. */
 #include "../unit/audit_chain.h"
 #include "../unit/boot_log.h"
+#include "broker/audit_checkpoint.h"
 #include "corpus.h"
 #include "protocol/agent_config.h"
 
@@ -50,6 +51,20 @@ void seeds_audit(struct corpus *c)
     if (make_audit_record(&state, &f, false, false, &denied, &state, &e) < 0)
         errx(1, "%s", e.text);
     corpus_json(c, "denied", buffer_bytes(&denied));
+}
+
+void seeds_audit_checkpoint(struct corpus *c)
+{
+    const struct audit_checkpoint checkpoint = {.state = {.sequence = 7, .hash = {1, 2, 3}},
+                                                .time = TEST_AUDIT_TIME,
+                                                .broker = "east",
+                                                .signature = {4, 5, 6},
+                                                .signature_size = 70};
+    _buffer_ struct buffer text = {0};
+    struct error e = {0};
+    if (audit_checkpoint_format(&checkpoint, &text, &e) < 0)
+        errx(1, "%s", e.text);
+    corpus_json(c, "good", buffer_bytes(&text));
 }
 
 void seeds_reference(struct corpus *c)
