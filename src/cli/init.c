@@ -5,6 +5,7 @@
 #include "base/io.h"
 #include "base/secret.h"
 #include "cli/command.h"
+#include "cli/encrootd_conf.h"
 #include "cli/options.h"
 #include "cli/paths.h"
 #include "crypto/crl.h"
@@ -12,6 +13,7 @@
 #include "crypto/tls.h"
 #include "crypto/volume_key.h"
 #include "crypto/x509.h"
+#include "vault/kek.h"
 
 #include <jansson.h>
 #include <openssl/x509v3.h>
@@ -99,6 +101,37 @@ static int make_pins(const struct paths *p, const struct report *r, struct error
         return error_errno(err, -n, "%s", p->trust_pins);
     tell(r, n == 0, p->trust_pins, "which roots are trusted");
     return 0;
+}
+
+/*
+ * Beside a store a new key would open nothing, and hide that the old one is missing; it may also be
+ * in a token, and no file at all.
+ */
+static int make_kek(const struct paths *p, const struct report *r, struct error *err)
+{
+    _secret_ struct secret *s = NULL;
+    bool there = access(p->vault_kek, F_OK) == 0;
+    if (!there && access(p->broker_store, F_OK) == 0) {
+        if (!r->json)
+            printf("not made %s  (%s is there: its secrets are wrapped under a key that exists)\n",
+                   p->vault_kek, p->broker_store);
+        return 0;
+    }
+    int n = there ? secret_read_file(&s, p->vault_kek, KEK_SIZE, true, err)
+                  : kek_create_file(p->vault_kek, err);
+    if (n == 0)
+        tell(r, !there, p->vault_kek, "the key of the broker's store: keep a copy of it safe");
+    return n;
+}
+
+static int make_conf(const struct paths *p, const struct report *r, struct error *err)
+{
+    bool there = name_is_taken(p->broker_conf);
+    int n =
+        there ? 0 : write_file_atomic(p->broker_conf, BYTES_STR(encrootd_conf), 0644, false, err);
+    if (n == 0)
+        tell(r, !there, p->broker_conf, "the configuration of encrootd");
+    return n;
 }
 
 /* ---- --trust FILE ---- */
@@ -217,6 +250,10 @@ static int run(const struct paths *p, const struct option_list *certificates, st
         n = make_folder(p->trust_folder, 0755, "certificates of the platforms' vendors", r, err);
     if (n == 0)
         n = make_pins(p, r, err);
+    if (n == 0)
+        n = make_kek(p, r, err);
+    if (n == 0)
+        n = make_conf(p, r, err);
     for (size_t i = 0; n == 0 && i < certificates->count; i++)
         n = trust(p, certificates->items[i], r, err);
     return n;
@@ -240,7 +277,9 @@ int cmd_init(int argc, char **argv)
         .synopsis = "encroot init DIR [--trust FILE]... [--json]",
         .about = "Prepare a folder for encrypting and unlocking images: the broker's identity\n"
                  "(broker.key, broker.crt), the volume secret (rootfs_key.bin), and the trust\n"
-                 "anchors (trust/). What is there already is checked and kept, never overwritten.",
+                 "anchors (trust/); and for encrootd the key of its store (vault.kek) and a\n"
+                 "configuration (encrootd.conf). What is there already is checked and kept, never\n"
+                 "overwritten.",
         .options = options,
         .example = "  encroot init keys --trust huawei-root.pem --trust huawei-intermediate.pem",
     };

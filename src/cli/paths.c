@@ -14,6 +14,9 @@ static const struct {
     {offsetof(struct paths, trust_folder), "/trust/certificates"},
     {offsetof(struct paths, trust_pins), "/trust/roots.sha256"},
     {offsetof(struct paths, audit), "/audit.log"},
+    {offsetof(struct paths, vault_kek), "/vault.kek"},
+    {offsetof(struct paths, broker_conf), "/encrootd.conf"},
+    {offsetof(struct paths, broker_store), "/broker.db"},
 };
 
 static char **member(struct paths *p, size_t i)

@@ -13,6 +13,9 @@ struct paths {
     char *trust_folder; /* trust/certificates */
     char *trust_pins;   /* trust/roots.sha256 */
     char *audit;        /* audit.log */
+    char *vault_kek;    /* vault.kek */
+    char *broker_conf;  /* encrootd.conf */
+    char *broker_store; /* broker.db, which encrootd makes */
 };
 
 int paths_of(struct paths *ret, const char *folder, struct error *err) _must_use_;

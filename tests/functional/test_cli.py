@@ -99,7 +99,8 @@ class Completion(CommandTest):
 
 
 class Init(CommandTest):
-    FILES = ["broker.crt", "broker.key", "rootfs_key.bin", "trust/roots.sha256"]
+    FILES = ["broker.crt", "broker.key", "encrootd.conf", "rootfs_key.bin", "trust/roots.sha256",
+             "vault.kek"]
 
     def mode(self, path):
         return stat.S_IMODE((self.folder / path).stat().st_mode)
@@ -132,6 +133,9 @@ class Init(CommandTest):
         self.assertEqual(sorted(str(p.relative_to(self.folder / "k"))
                                 for p in (self.folder / "k").rglob("*") if p.is_file()), self.FILES)
         self.assertNotIn(key.hex(), result.stdout + result.stderr)
+        kek = (self.folder / "k/vault.kek").read_bytes()
+        self.assertEqual((len(kek), self.mode("k/vault.kek")), (32, 0o600))
+        self.assertNotIn(kek, (bytes(32), key))
 
     def test_the_certificate_is_of_the_key(self):
         self.encroot("init", "k")
@@ -141,7 +145,7 @@ class Init(CommandTest):
     def test_two_folders_share_no_key(self):
         self.encroot("init", "a")
         self.encroot("init", "b")
-        for name in ("broker.key", "rootfs_key.bin"):
+        for name in ("broker.key", "rootfs_key.bin", "vault.kek"):
             self.assertNotEqual((self.folder / "a" / name).read_bytes(),
                                 (self.folder / "b" / name).read_bytes())
 
@@ -171,10 +175,52 @@ class Init(CommandTest):
         self.assertEqual(self.contents(), before)
 
     def test_a_key_of_another_size(self):
+        for name in ("rootfs_key.bin", "vault.kek"):
+            self.encroot("init", name)
+            with (self.folder / name / name).open("ab") as f:
+                f.write(b"\n")
+            self.refuse(f"{name}/{name}", "expected a key of 32 bytes, found 33", folder=name)
+
+    def test_no_new_key_beside_a_store(self):
+        """It would open none of the store's secrets."""
         self.encroot("init", "k")
-        with (self.folder / "k/rootfs_key.bin").open("ab") as f:
-            f.write(b"\n")
-        self.refuse("k/rootfs_key.bin", "expected a key of 32 bytes, found 33")
+        (self.folder / "k/vault.kek").unlink()
+        (self.folder / "k/broker.db").write_bytes(b"")
+        result = self.encroot("init", "k")
+        self.assertIn("not made k/vault.kek  (k/broker.db is there", result.stdout)
+        self.assertEqual(json.loads(self.encroot("init", "k", "--json").stdout)["made"], [])
+        self.assertFalse((self.folder / "k/vault.kek").exists())
+        (self.folder / "k/broker.db").unlink()
+        self.assertIn("made     k/vault.kek", self.encroot("init", "k").stdout)
+
+    def configuration(self):
+        """encrootd.conf: what it sets, and what it shows as a comment."""
+        text = (self.folder / "k/encrootd.conf").read_text()
+        return (dict(re.findall(r"(?m)^([a-z-]+) = (.+)$", text)),
+                dict(re.findall(r"(?m)^#([a-z-]+) = (.+)$", text)))
+
+    def test_a_configuration_for_this_folder(self):
+        self.encroot("init", "k")
+        values, comments = self.configuration()
+        self.assertEqual(values, {
+            "listen": "[::]:7221", "key": "broker.key", "certificate": "broker.crt",
+            "store": "sqlite:broker.db", "kek": "file:vault.kek", "admin-socket": "admin.sock",
+            "monitor-listen": "127.0.0.1:7222"})
+        for name in (values["key"], values["certificate"], values["kek"].removeprefix("file:")):
+            self.assertTrue((self.folder / "k" / name).is_file())
+        self.assertFalse(values.keys() & comments.keys())
+        lines = (self.folder / "k/encrootd.conf").read_text().splitlines()
+        self.assertEqual([line for line in lines if line and line[0] != "#"],
+                         [f"{key} = {value}" for key, value in values.items()])
+
+    def test_a_configuration_that_is_there_is_kept(self):
+        (self.folder / "k").mkdir()
+        (self.folder / "k/encrootd.conf").symlink_to("/elsewhere/encrootd.conf")
+        self.assertIn("found    k/encrootd.conf", self.encroot("init", "k").stdout)
+        (self.folder / "k/encrootd.conf").unlink()
+        (self.folder / "k/encrootd.conf").write_text("# mine\n")
+        self.encroot("init", "k")
+        self.assertEqual((self.folder / "k/encrootd.conf").read_text(), "# mine\n")
 
     def test_killed_while_writing_the_key(self):
         preload = {**os.environ, "LD_PRELOAD": str(ENCROOT.parent / "tests/functional/die-at.so")}
@@ -190,7 +236,7 @@ class Init(CommandTest):
 
     def test_keys_that_others_can_read(self):
         self.encroot("init", "k")
-        for name in ("broker.key", "rootfs_key.bin"):
+        for name in ("broker.key", "rootfs_key.bin", "vault.kek"):
             (self.folder / "k" / name).chmod(0o640)
             self.refuse(f"k/{name}", "mode 640", f"hint: chmod 600 k/{name}")
             (self.folder / "k" / name).chmod(0o600)
