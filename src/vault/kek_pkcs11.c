@@ -83,7 +83,7 @@ static bool is_tag_wrong(struct token *t, CK_RV rv)
 static int reopen(struct kek *k, struct error *err)
 {
     uint8_t id[KEK_ID_SIZE];
-    token_close(k->token);
+    token_rest(k->token);
     int r = token_open(k->token, KEK_SIZE, err);
     if (r == 0)
         r = kek_identify(id, attempt_for_id, k->token, err);
@@ -91,7 +91,7 @@ static int reopen(struct kek *k, struct error *err)
         r = error_hint(err, error_set(err, ENOENT, "the token has another key of that name now"),
                        "restore the key, or reload to use the new one");
     if (r < 0)
-        token_close(k->token);
+        token_rest(k->token);
     return r < 0 ? error_prefix(err, r, "opening the token again") : 0;
 }
 

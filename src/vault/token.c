@@ -70,16 +70,8 @@ static int load_one(struct token *t, const char *path, struct error *err)
     t->modules = calloc(2, sizeof(t->modules[0]));
     if (!t->modules)
         return error_set(err, ENOMEM, "out of memory");
-    CK_FUNCTION_LIST *module = p11_kit_module_load(path, P11_KIT_MODULE_CRITICAL);
-    if (!module)
-        return error_set(err, ENOENT, "%s: %s", path, p11_kit_message());
-    CK_RV rv = p11_kit_module_initialize(module);
-    if (rv != CKR_OK) {
-        p11_kit_module_release(module);
-        return failed(err, path, rv);
-    }
-    t->modules[0] = module;
-    return 0;
+    t->modules[0] = p11_kit_module_load(path, P11_KIT_MODULE_CRITICAL);
+    return t->modules[0] ? 0 : error_set(err, ENOENT, "%s: %s", path, p11_kit_message());
 }
 
 /* The one that the URL names, or all that this machine is configured to have (pkcs11.conf(5)). */
@@ -88,17 +80,26 @@ static int load(struct token *t, struct error *err)
     const char *path = p11_kit_uri_get_module_path(t->uri);
     if (path)
         return load_one(t, path, err);
-    t->modules = p11_kit_modules_load_and_initialize(0);
+    t->modules = p11_kit_modules_load(NULL, 0);
     return t->modules ? 0 : error_set(err, ENOENT, "loading modules: %s", p11_kit_message());
 }
 
-static void unload(struct token *t)
+/* One that does not start has no token; others may. */
+static int start(struct token *t, struct error *err)
 {
-    for (size_t i = 0; t->modules && t->modules[i]; i++) {
-        p11_kit_module_finalize(t->modules[i]);
-        p11_kit_module_release(t->modules[i]);
+    CK_RV rv = CKR_OK;
+    size_t started = 0;
+    for (size_t i = 0; t->modules[i]; i++) {
+        CK_RV one = p11_kit_module_initialize(t->modules[i]);
+        if (one == CKR_OK)
+            started++;
+        else
+            rv = one;
     }
-    free(TAKE_PTR(t->modules));
+    if (started > 0)
+        return 0;
+    return rv == CKR_OK ? error_set(err, ENOENT, "no module is configured (pkcs11.conf(5))")
+                        : failed(err, "starting", rv);
 }
 
 /* ---- the token ---- */
@@ -261,19 +262,30 @@ static int open_session(struct token *t, size_t size, struct error *err)
 
 int token_open(struct token *t, size_t key_size, struct error *err)
 {
-    int r = load(t, err);
+    int r = t->modules ? 0 : load(t, err);
+    if (r == 0)
+        r = start(t, err);
     if (r == 0)
         r = open_session(t, key_size, err);
     if (r < 0)
-        token_close(t);
+        token_rest(t);
     return r;
 }
 
-void token_close(struct token *t)
+void token_rest(struct token *t)
 {
     if (t->session)
         t->module->C_CloseSession(t->session);
     t->session = 0;
     t->module = NULL;
-    unload(t);
+    for (size_t i = 0; t->modules && t->modules[i]; i++)
+        p11_kit_module_finalize(t->modules[i]);
+}
+
+void token_close(struct token *t)
+{
+    token_rest(t);
+    for (size_t i = 0; t->modules && t->modules[i]; i++)
+        p11_kit_module_release(t->modules[i]);
+    free(TAKE_PTR(t->modules));
 }

@@ -21,10 +21,12 @@ struct token {
     bool pin_refused; /* once is enough: a token locks itself after a few wrong ones */
 };
 
-/* Load what `uri` names, find the token, log in, find its AES key of `key_size` bytes. `uri` stays
- * the caller's. -ENOENT, -EINVAL, -EPERM, -EKEYREJECTED, -EIO. */
+/* Load what `uri` names unless it is loaded, find the token, log in, find its AES key of `key_size`
+ * bytes. `uri` stays the caller's. -ENOENT, -EINVAL, -EPERM, -EKEYREJECTED, -EIO. */
 int token_open(struct token *t, size_t key_size, struct error *err) _must_use_;
-/* The session and all modules; the token can be opened again. */
+/* End the session, and stop the modules but keep them loaded, for token_open: a process that is
+ * confined by then may load no code. */
+void token_rest(struct token *t);
 void token_close(struct token *t);
 
 /* "CKR_DEVICE_REMOVED", or "CKR_0x80000001". */
