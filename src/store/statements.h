@@ -1,0 +1,50 @@
+/*
+ * Every statement that the store runs, in SQL that SQLite and PostgreSQL read alike. Parameters are
+ * $1, $2, ...; `parameters` and `columns` give their types: i integer (64 bits), t text, b bytes.
+ */
+#ifndef ENCROOT_STORE_STATEMENTS_H
+#define ENCROOT_STORE_STATEMENTS_H
+
+enum statement {
+    STATEMENT_PING,
+    STATEMENT_VOLUME_ADD,
+    STATEMENT_VOLUME_GET,
+    STATEMENT_VOLUME_FIND,
+    STATEMENT_VOLUME_LIST,
+    STATEMENT_VOLUME_UPDATE,
+    STATEMENT_VOLUME_REWRAP,
+    STATEMENT_VOLUME_REMOVE,
+    STATEMENT_POLICY_ADD,
+    STATEMENT_POLICY_SET,
+    STATEMENT_POLICY_REVISE,
+    STATEMENT_POLICY_GET,
+    STATEMENT_VALUES_NUMBER,
+    STATEMENT_VALUES_ADD,
+    STATEMENT_VALUES_SET_VALID,
+    STATEMENT_VALUES_LIST,
+    STATEMENT_REQUEST_FIND,
+    STATEMENT_REQUEST_GET,
+    STATEMENT_REQUEST_PUT,
+    STATEMENT_REQUEST_LIST,
+    STATEMENT_AUDIT_LAST,
+    STATEMENT_AUDIT_APPEND,
+    STATEMENT_EVIDENCE_ADD,
+    STATEMENT_AUDIT_LIST,
+    STATEMENT_AUDIT_LIST_VOLUME,
+    STATEMENT_AUDIT_NEWEST,
+    STATEMENT_AUDIT_NEWEST_VOLUME,
+    STATEMENT_AUDIT_FIND,
+    STATEMENT_AUDIT_COUNT_GRANTED,
+    STATEMENT_PURGE_EVIDENCE,
+    STATEMENT_PURGE_REQUESTS,
+    STATEMENT_COUNT,
+};
+
+struct statement_text {
+    const char *sql;
+    const char *parameters;
+    const char *columns;
+};
+extern const struct statement_text statements[STATEMENT_COUNT];
+
+#endif
