@@ -49,15 +49,21 @@
     "time " INT " NOT NULL, evidence " BYTES " NOT NULL)" END ";"                                  \
     "CREATE INDEX evidence_time ON evidence (time);"
 
+/* In PostgreSQL all is in a schema of its own, which an administrator may have made. */
+#define BEGIN_POSTGRESQL                                                                           \
+    "DO $$ BEGIN IF to_regnamespace('encroot') IS NULL THEN CREATE SCHEMA encroot; END IF; END "   \
+    "$$;"                                                                                          \
+    "CREATE TABLE schema_version (one BIGINT NOT NULL PRIMARY KEY CHECK (one = 1), "               \
+    "version BIGINT NOT NULL);"                                                                    \
+    "INSERT INTO schema_version VALUES (1, 0);"
+
 #define SQLITE(step) step("INTEGER", "TEXT", "BLOB", " STRICT")
 #define POSTGRESQL(step) step("BIGINT", "TEXT COLLATE \"C\"", "BYTEA", "")
-#define STEP(step)                                                                                 \
-    {                                                                                              \
-        [DB_SQLITE] = SQLITE(step), [DB_POSTGRESQL] = POSTGRESQL(step)                             \
-    }
 
 /* [n] leads from version n to n + 1. */
-static const char *const steps[STORE_SCHEMA][DB_DIALECTS] = {STEP(VERSION_1)};
+static const char *const steps[STORE_SCHEMA][DB_DIALECTS] = {
+    {[DB_SQLITE] = SQLITE(VERSION_1), [DB_POSTGRESQL] = BEGIN_POSTGRESQL POSTGRESQL(VERSION_1)},
+};
 
 static int check(const struct db *db, int64_t version, bool migrate, struct error *err)
 {

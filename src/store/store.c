@@ -3,7 +3,7 @@
 
 #define PATIENCE 5000
 
-static const struct db_driver *const drivers[] = {&db_sqlite};
+static const struct db_driver *const drivers[] = {&db_sqlite, &db_postgresql};
 
 /* ---- opening ---- */
 /* By "scheme:". The password of a URL that nobody can read is in it somewhere. */
