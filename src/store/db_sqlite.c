@@ -162,13 +162,18 @@ static int make_file(const struct sqlite *s, struct error *err)
     return 0;
 }
 
-/* A file of another program is left as it is. */
+/* A file of another program is left as it is. In a transaction: another broker may just be making
+ * the schema. */
 static int check_owner(struct sqlite *s, struct error *err)
 {
-    int64_t id, objects;
-    int r = ask(s, "PRAGMA application_id", &id, err);
+    int64_t id = 0, objects = 0;
+    int r = script(s, "BEGIN", err);
+    if (r == 0)
+        r = ask(s, "PRAGMA application_id", &id, err);
     if (r == 0)
         r = ask(s, "SELECT count(*) FROM sqlite_schema", &objects, err);
+    if (r == 0)
+        r = script(s, "COMMIT", err);
     if (r == 0 && id != APPLICATION_ID && (id != 0 || objects > 0))
         return error_set(err, EINVAL, "%s: it is a database of another program", s->db.name);
     return r;

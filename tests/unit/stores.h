@@ -108,7 +108,7 @@ static inline int store_tear_down(void **state)
 
 static inline int stores_set_up(void **state)
 {
-    return scratch_setup(state) == 0 ? postgres_start(&server) : -1;
+    return postgres_start(&server) == 0 ? scratch_setup(state) : -1;
 }
 static inline int stores_tear_down(void **state)
 {
