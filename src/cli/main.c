@@ -1,6 +1,6 @@
 #include "base/secret.h"
 #include "cli/command.h"
-#include "cli/suggest.h"
+#include "base/suggest.h"
 
 #include <signal.h>
 #include <stdio.h>

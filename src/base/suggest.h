@@ -1,6 +1,6 @@
-/* Which command did somebody mean? */
-#ifndef ENCROOT_CLI_SUGGEST_H
-#define ENCROOT_CLI_SUGGEST_H
+/* Which of several names did somebody mean? */
+#ifndef ENCROOT_BASE_SUGGEST_H
+#define ENCROOT_BASE_SUGGEST_H
 
 #include <stdbool.h>
 
