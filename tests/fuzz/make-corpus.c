@@ -60,6 +60,13 @@ static const char policy[] =
     "\"boot\":[{\"grub\":\"NOT_FOUND\",\"grub.cfg\":\"NOT_FOUND\",\"kernels\":[],"
     "\"hash_alg\":\"sha-256\"}],\"records\":[],\"waive\":[\"secure-boot\"]}";
 
+static const char daemon_config[] =
+    "# a broker\nname = b\nlisten = [::]:7221\nlisten = 10.0.0.1:1 # too\nkey = k\nworkers = 3\n"
+    "store = sqlite:b.db\nkek = credential:c\nkek-old = file:o\nkek-old = pkcs11:token=t\n"
+    "evidence-keep = all\nadmin-socket = /run/s\nadmin-listen = [::1]:2\nadmin-client = reader "
+    "sha256:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f n\nlog = json\n"
+    "log-level = debug\nhandshake-seconds = 4\nrequest-seconds = 5\n";
+
 static const char jwk[] = "\0{\"kty\":\"EC\",\"crv\":\"P-256\","
                           "\"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\","
                           "\"y\":\"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\"}";
@@ -98,6 +105,7 @@ static const struct target {
     {"certificate", .make = seeds_certificate},
     {"cmdline", corpus_words, TEXT(cmdline)},
     {"cmdline", corpus_words, TEXT(recovery)},
+    {"daemon-config", corpus_lines, TEXT(daemon_config)},
     {"decompress", .make = seeds_decompress},
     {"dhcp", .make = seeds_dhcp},
     {"eventlog", .make = seeds_eventlog},
