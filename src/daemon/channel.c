@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define READ_SIZE ((size_t)64 << 10)
+#define KEEP_SIZE ((size_t)1 << 20)
 
 struct head {
     uint32_t type;
@@ -64,22 +65,39 @@ static int make_room(struct buffer *b, size_t extra)
     return 0;
 }
 
-/* Drop the first `n` bytes, and wipe what they leave. */
+/*
+ * Forget the first `n` bytes, which were wiped. What is behind them moves to the front only when
+ * it is no more than them, so that a long queue costs each byte one move and not one a frame; an
+ * empty buffer that once held something large is given back.
+ */
 static void drop(struct buffer *b, size_t *n)
 {
-    if (*n == 0)
+    size_t left = b->size - *n;
+    if (*n == 0 || left > *n)
         return;
-    memmove(b->data, b->data + *n, b->size - *n);
-    wipe(b->data + b->size - *n, *n);
-    b->size -= *n;
+    if (left)
+        memcpy(b->data, b->data + *n, left);
+    wipe(b->data + *n, left);
+    b->size = left;
     *n = 0;
+    if (left == 0 && b->capacity > KEEP_SIZE)
+        free_wiped(b);
 }
 
 /* ---- receiving ---- */
+/* The frame that was taken last is not borrowed any more. */
+static void end_loan(struct channel *c)
+{
+    if (c->lent)
+        wipe(c->in.data + c->taken - c->lent, c->lent);
+    c->lent = 0;
+}
+
 int channel_fill(struct channel *c, struct error *err)
 {
+    end_loan(c);
     drop(&c->in, &c->taken);
-    while (!c->ended && c->in.size < sizeof(struct head) + frame_max(c)) {
+    while (!c->ended && c->in.size - c->taken < sizeof(struct head) + frame_max(c)) {
         if (make_room(&c->in, READ_SIZE) < 0)
             return error_set(err, ENOMEM, "out of memory");
         ssize_t n = recv(c->fd, c->in.data + c->in.size, c->in.capacity - c->in.size, 0);
@@ -87,6 +105,9 @@ int channel_fill(struct channel *c, struct error *err)
             continue;
         if (n < 0 && errno == EAGAIN)
             return 0;
+        /* A peer that closed without reading all that it was sent. */
+        if (n < 0 && errno == ECONNRESET)
+            n = 0;
         if (n < 0)
             return error_errno(err, errno, "channel");
         c->ended = n == 0;
@@ -98,6 +119,7 @@ int channel_fill(struct channel *c, struct error *err)
 int channel_next(struct channel *c, struct frame *ret, struct error *err)
 {
     struct head h;
+    end_loan(c);
     size_t left = c->in.size - c->taken;
     if (left < sizeof(h))
         return 0;
@@ -110,7 +132,8 @@ int channel_next(struct channel *c, struct frame *ret, struct error *err)
     *ret = (struct frame){.type = h.type,
                           .connection = h.connection,
                           .body = BYTES(c->in.data + c->taken + sizeof(h), h.size)};
-    c->taken += sizeof(h) + h.size;
+    c->lent = sizeof(h) + h.size;
+    c->taken += c->lent;
     return 1;
 }
 
@@ -122,9 +145,10 @@ int channel_flush(struct channel *c, struct error *err)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN)
-            return 0;
+            break;
         if (n < 0)
             return error_errno(err, errno, "channel");
+        wipe(c->out.data + c->sent, (size_t)n);
         c->sent += (size_t)n;
     }
     drop(&c->out, &c->sent);
@@ -141,8 +165,7 @@ int channel_send(struct channel *c, uint32_t type, uint64_t connection, const st
     if (size > CHANNEL_FRAME_MAX)
         return error_set(err, EMSGSIZE, "channel: a frame of %zu bytes", size);
     h.size = (uint32_t)size;
-    drop(&c->out, &c->sent);
-    if (c->out.size + sizeof(h) + size > out_max)
+    if (c->out.size - c->sent + sizeof(h) + size > out_max)
         return error_set(err, ENOBUFS, "channel: the peer does not read");
     if (make_room(&c->out, sizeof(h) + size) < 0)
         return error_set(err, ENOMEM, "out of memory");
@@ -156,9 +179,14 @@ int channel_send(struct channel *c, uint32_t type, uint64_t connection, const st
     return channel_flush(c, err);
 }
 
+size_t channel_waiting(const struct channel *c)
+{
+    return c->out.size - c->sent;
+}
+
 bool channel_wants_write(const struct channel *c)
 {
-    return c->sent < c->out.size;
+    return channel_waiting(c) > 0;
 }
 
 /* ---- one thing at a time ---- */

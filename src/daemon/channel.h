@@ -5,7 +5,7 @@
  *
  * A channel never blocks a process that serves others: what the peer does not read waits in `out`,
  * up to a limit, and beyond it the peer is given up (-ENOBUFS). Buffers of channels that carry
- * secrets are locked by the process (mlockall) and wiped as they drain.
+ * secrets are locked by the process (mlockall), and every byte is wiped when it was sent or taken.
  */
 #ifndef ENCROOT_DAEMON_CHANNEL_H
 #define ENCROOT_DAEMON_CHANNEL_H
@@ -28,6 +28,7 @@ struct channel {
     bool ended;       /* the peer closed */
     struct buffer in, out;
     size_t taken, sent; /* how much of `in` was taken, of `out` written */
+    size_t lent;        /* of what was taken: the last frame, until the next call */
 };
 
 /* Takes over `fd`, which becomes non-blocking and close-on-exec. */
@@ -46,6 +47,8 @@ int channel_send(struct channel *c, uint32_t type, uint64_t connection, const st
 /* Write more of what waits. */
 int channel_flush(struct channel *c, struct error *err) _must_use_;
 bool channel_wants_write(const struct channel *c);
+/* Bytes that wait. */
+size_t channel_waiting(const struct channel *c);
 
 /* For processes that do one thing at a time: wait for the next frame, or until the queue is
  * written. `deadline`: CLOCK_BOOTTIME; 0: for ever. -ECONNRESET when the peer closed, -ETIMEDOUT.
