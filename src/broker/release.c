@@ -30,19 +30,48 @@ void release_answer_free(struct release_answer *a)
     *a = (struct release_answer){0};
 }
 
-/* The request belongs to the volume that this context serves? */
-static void check_volume(const struct release_context *c, const struct evidence *e,
-                         struct findings *f)
+/* ---- the verdict ---- */
+int release_read(struct evidence *ret, struct bytes request,
+                 const uint8_t exporter[CHANNEL_EXPORTER_SIZE], struct findings *f,
+                 struct error *err)
+{
+    _evidence_ struct evidence e = {0};
+    int r = evidence_parse(&e, request, "request", err);
+    if (r < 0) {
+        /* Whoever sends what is no evidence is refused too: the operator must find it. */
+        finding_add(f, "request", VERDICT_REJECT, "readable evidence", err ? err->text : NULL);
+        return r;
+    }
+    /* Whatever the guest may have written there: the challenge is this connection's. */
+    r = channel_challenge(e.challenge, exporter, err);
+    if (r < 0)
+        return r;
+    e.has_challenge = true;
+    *ret = e;
+    e = (struct evidence){0};
+    return 0;
+}
+
+/* The request belongs to the volume that is served? */
+static void check_volume(const uint8_t *volume, const struct evidence *e, struct findings *f)
 {
     char expected[UUID_TEXT_SIZE], found[UUID_TEXT_SIZE];
-    if (!c->volume)
+    if (!volume)
         return;
-    uuid_format(c->volume, expected);
+    uuid_format(volume, expected);
     uuid_format(e->volume, found);
-    bool same = memcmp(c->volume, e->volume, 16) == 0;
+    bool same = memcmp(volume, e->volume, 16) == 0;
     finding_add(f, "volume", same ? VERDICT_PASS : VERDICT_REJECT, expected, found);
 }
 
+int release_appraise(const struct evidence *e, const uint8_t *volume,
+                     const struct appraisal_policy *policy, struct findings *f, struct error *err)
+{
+    check_volume(volume, e, f);
+    return appraise(e, e->challenge, policy, f, err);
+}
+
+/* ---- the handler ---- */
 static int get_secret(const struct release_context *c, const struct evidence *e,
                       struct secret **ret, struct error *err)
 {
@@ -60,8 +89,7 @@ static int decide(const struct release_context *c, struct bytes request, const s
 {
     _findings_ struct findings f = {0};
     _secret_ struct secret *s = NULL;
-    check_volume(c, e, &f);
-    int r = appraise(e, e->challenge, c->policy, &f, err);
+    int r = release_appraise(e, c->volume, c->policy, &f, err);
     bool granted = r == 0 && findings_pass(&f);
     int got = granted ? get_secret(c, e, &s, err) : 0;
     if (got < 0) {
@@ -84,13 +112,10 @@ static int decide(const struct release_context *c, struct bytes request, const s
     return 0;
 }
 
-/* Whoever sends what is no evidence was refused too: the operator must find it in the record. */
 static int refuse_unreadable(const struct release_context *c, struct bytes request,
-                             struct release_answer *a, struct error *err)
+                             const struct findings *f, struct release_answer *a, struct error *err)
 {
-    _findings_ struct findings f = {0};
-    finding_add(&f, "request", VERDICT_REJECT, "readable evidence", err ? err->text : NULL);
-    const struct release_record decision = {.id = a->id, .request = request, .findings = &f};
+    const struct release_record decision = {.id = a->id, .request = request, .findings = f};
     int r = c->record(c->arg, &decision, err);
     release_answer_refuse(a, r < 0 ? 503 : 400, r < 0 ? "unavailable" : "bad-request");
     return r;
@@ -104,15 +129,10 @@ int release_handle(const struct release_context *c, struct bytes request,
     if (r < 0)
         return r;
     _evidence_ struct evidence e = {0};
-    r = evidence_parse(&e, request, "request", err);
-    if (r < 0) {
-        int recorded = refuse_unreadable(c, request, ret, err);
-        return recorded < 0 ? recorded : r;
-    }
-    /* Whatever the guest may have written there: the challenge is this connection's. */
-    r = channel_challenge(e.challenge, exporter, err);
-    if (r < 0)
-        return r;
-    e.has_challenge = true;
-    return decide(c, request, &e, ret, err);
+    _findings_ struct findings unreadable = {0};
+    r = release_read(&e, request, exporter, &unreadable, err);
+    if (r == 0)
+        return decide(c, request, &e, ret, err);
+    int recorded = unreadable.count ? refuse_unreadable(c, request, &unreadable, ret, err) : 0;
+    return recorded < 0 ? recorded : r;
 }

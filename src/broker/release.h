@@ -62,6 +62,19 @@ int release_handle(const struct release_context *c, struct bytes request,
 void release_answer_free(struct release_answer *a);
 #define _release_answer_ _cleanup_(release_answer_free)
 
+/*
+ * The two halves of a verdict, for who decides elsewhere. A request is evidence, and its challenge
+ * becomes that of this connection; where it is none, `f` gets a rejection. Without one a failure is
+ * of this side.
+ */
+int release_read(struct evidence *ret, struct bytes request,
+                 const uint8_t exporter[CHANNEL_EXPORTER_SIZE], struct findings *f,
+                 struct error *err) _must_use_;
+/* appraise(), and is the evidence that of `volume`? NULL: see struct release_context. */
+int release_appraise(const struct evidence *e, const uint8_t *volume,
+                     const struct appraisal_policy *policy, struct findings *f,
+                     struct error *err) _must_use_;
+
 /* A new answer: a correlation id, and 503 until something else is decided. */
 int release_answer_begin(struct release_answer *ret, struct error *err) _must_use_;
 /* An answer that says no: status, code and id only. */
