@@ -20,6 +20,7 @@
 
 #define MESSAGE_PEER_SIZE 64 /* "address port n", NUL */
 #define MESSAGE_FINDINGS_MAX ((size_t)4 << 20)
+#define MESSAGE_TEXT_MAX ((size_t)8 << 10) /* of a text in a finding; the rest is cut */
 
 enum message {
     MESSAGE_NONE,
@@ -38,7 +39,7 @@ enum message {
     /* front → appraiser */
     MESSAGE_EVIDENCE, /* exporter[CHANNEL_EXPORTER_SIZE], then the request's body */
     /* appraiser → keeper */
-    MESSAGE_POLICY_WANTED, /* volume[16] */
+    MESSAGE_POLICY_WANTED, /* volume[16]; of no connection */
     MESSAGE_DECISION,      /* struct message_decision, findings, evidence */
     /* keeper → appraiser */
     MESSAGE_POLICY,  /* struct message_policy, then the effective policy; of no connection */
@@ -71,17 +72,19 @@ struct message_sign {
 
 struct message_policy {
     uint8_t volume[16];
-    uint64_t revision; /* 0: there is no such volume, and no text */
+    uint64_t edition; /* 0: there is no such volume, and no text */
 };
 
 struct message_decision {
-    bool readable; /* the request was evidence; if not, the members below are zero */
-    bool passed;   /* findings_pass() */
+    uint8_t readable; /* 1: the request was evidence; 0: the members of evidence are zero */
+    uint8_t passed;   /* 1: findings_pass(); else 0 */
+    uint8_t zero[6];
+    uint8_t request_sha256[32];
+    /* of the evidence */
     uint8_t volume[16];
-    uint64_t revision;                     /* of the policy that was used; 0: no such volume */
+    uint64_t edition;                      /* of the policy that was used; 0: no such volume */
     uint8_t attester[STORE_ATTESTER_SIZE]; /* SHA-256 of the certificate in the evidence */
     char platform[32];
-    uint8_t request_sha256[32];
     uint8_t evidence_sha256[32]; /* of its text by evidence_format, with the challenge */
     uint32_t findings_size;      /* messages_put_findings */
     uint32_t evidence_size;      /* 0: not to be kept */
@@ -111,14 +114,24 @@ struct message_checkpoint {
 };
 
 /*
- * Findings as bytes: a count, then verdict, waiver and four length-prefixed texts of each. What
- * does not fit into MESSAGE_FINDINGS_MAX is left out from the end, rejections last.
+ * Findings as bytes: how many, is the list incomplete, then verdict, waiver and four texts of each,
+ * behind their lengths. What does not fit into MESSAGE_FINDINGS_MAX is left out from the end,
+ * rejections last, so that the verdict stays what it is.
  */
 int messages_put_findings(const struct findings *f, struct buffer *ret,
                           struct error *err) _must_use_;
 /* Strict: -EPROTO for anything but what the above makes. `check` names live in `ret_names`, which
- * must outlive the findings. */
+ * must outlive the findings; both are empty before. */
 int messages_get_findings(struct bytes in, struct findings *ret, struct buffer *ret_names,
+                          struct error *err) _must_use_;
+
+/*
+ * The body of MESSAGE_DECISION, from a process that hostile evidence may have subverted: -EPROTO
+ * for sizes that are not those of the body, members out of their range, a verdict that the findings
+ * contradict. `ret_evidence` is borrowed from the body.
+ */
+int messages_get_decision(struct bytes body, struct message_decision *ret, struct findings *f,
+                          struct buffer *ret_names, struct bytes *ret_evidence,
                           struct error *err) _must_use_;
 
 #endif

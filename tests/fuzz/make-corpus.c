@@ -120,6 +120,7 @@ static const struct target {
     {"ipconfig", corpus_words, TEXT(ipconfig)},
     {"kek", corpus_bytes, TEXT(wrapped)},
     {"key-file", corpus_bytes, TEXT(jwk)},
+    {"messages", .make = seeds_messages},
     {"modules", corpus_lines, TEXT(modules)},
     {"partition", .make = seeds_partition},
     {"pe", .make = seeds_pe},
