@@ -1,0 +1,124 @@
+#include "daemon/decide.h"
+#include "base/hex.h"
+#include "broker/audit.h"
+#include "daemon/decide_volume.h"
+
+#include <string.h>
+#include <sys/random.h>
+
+const struct outcome_answer outcome_answers[OUTCOME_COUNT] = {
+    [OUTCOME_UNAVAILABLE] = {503, "unavailable"}, [OUTCOME_STALE] = {0, ""},
+    [OUTCOME_UNREADABLE] = {400, "bad-request"},  [OUTCOME_DENIED] = {403, "denied"},
+    [OUTCOME_PENDING] = {403, "pending"},         [OUTCOME_RELEASED] = {200, ""},
+};
+
+void decision_case_free(struct decision_case *c)
+{
+    findings_free(&c->findings);
+    buffer_free(&c->names);
+    buffer_free(&c->evidence);
+    secret_free(c->secret);
+    *c = (struct decision_case){0};
+}
+
+int decision_make_id(struct decision_case *c, struct error *err)
+{
+    uint8_t random[(RELEASE_ID_SIZE - 1) / 2];
+    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+        return error_set(err, EIO, "no random numbers");
+    hex_encode(BYTES_OF(random), c->id);
+    return 0;
+}
+
+/* ---- the record ---- */
+static bool evidence_is_kept(const struct decider *d, const struct decision_case *c, bool granted)
+{
+    return d->keep == EVIDENCE_KEEP_ALL || (d->keep == EVIDENCE_KEEP_REFUSED && !granted);
+}
+
+/* Into the store, as the next of the chain. */
+static int record(const struct decider *d, struct decision_case *c, struct audit_state *chain,
+                  time_t now, struct error *err)
+{
+    _buffer_ struct buffer text = {0};
+    struct audit_state next;
+    bool granted = c->outcome == OUTCOME_RELEASED;
+    const struct message_decision *said = &c->said;
+    const struct audit_entry entry = {
+        .id = c->id,
+        .findings = &c->findings,
+        .granted = granted,
+        .request_sha256 = said->request_sha256,
+        .volume = said->readable ? said->volume : NULL,
+        .platform = said->platform,
+        .evidence_sha256 = said->evidence_sha256,
+        .broker = d->broker,
+        .peer = c->peer,
+        .time = now,
+    };
+    int r = audit_make(chain, &entry, &text, &next, err);
+    if (r < 0)
+        return r;
+    struct store_record kept = {
+        .sequence = next.sequence,
+        .time = now,
+        .granted = granted,
+        .has_volume = said->readable,
+        .text = text,
+    };
+    memcpy(kept.hash, next.hash, sizeof(kept.hash));
+    memcpy(kept.id, c->id, sizeof(kept.id));
+    memcpy(kept.volume, said->volume, sizeof(kept.volume));
+    if (evidence_is_kept(d, c, granted))
+        kept.evidence = c->evidence;
+    r = store_audit_append(d->store, &kept, err);
+    if (r < 0)
+        return r;
+    *chain = next;
+    c->sequence = next.sequence;
+    return 0;
+}
+
+/* ---- all of them ---- */
+static int decide_one(const struct decider *d, struct decision_case *c, struct audit_state *chain,
+                      time_t now, struct error *err)
+{
+    int r = 0;
+    c->outcome = OUTCOME_UNREADABLE;
+    if (c->said.readable)
+        r = decide_volume(d, c, now, err);
+    if (r < 0 || c->outcome == OUTCOME_STALE)
+        return r;
+    return record(d, c, chain, now, err);
+}
+
+static void nothing_is_decided(struct decision_case *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        cases[i].outcome = OUTCOME_UNAVAILABLE;
+        cases[i].sequence = 0;
+        secret_free(TAKE_PTR(cases[i].secret));
+    }
+}
+
+int decide_all(const struct decider *d, struct decision_case *cases, size_t count, time_t now,
+               struct error *err)
+{
+    struct audit_state chain = {0};
+    int r = 0;
+    for (size_t i = 0; i < count && r == 0; i++)
+        r = decision_make_id(&cases[i], err);
+    if (r == 0)
+        r = store_begin(d->store, err);
+    if (r == 0)
+        r = store_audit_last(d->store, &chain.sequence, chain.hash, err);
+    for (size_t i = 0; i < count && r == 0; i++)
+        r = decide_one(d, &cases[i], &chain, now, err);
+    if (r == 0)
+        r = store_commit(d->store, err);
+    if (r < 0) {
+        store_rollback(d->store);
+        nothing_is_decided(cases, count);
+    }
+    return r;
+}

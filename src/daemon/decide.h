@@ -1,0 +1,69 @@
+/*
+ * The decision: what appraisers found × what the store knows of the volumes → records of the audit,
+ * and only then secrets. All that waits is decided in one transaction, in the order that it came.
+ *
+ *   chain's end → { known? → policy current? → enabled? → window? → rate? → approval? → unwrap
+ *                   → record } × n → commit → outcomes
+ *
+ * No processes, wires or clock in here: everything comes in, and what was decided goes out.
+ */
+#ifndef ENCROOT_DAEMON_DECIDE_H
+#define ENCROOT_DAEMON_DECIDE_H
+
+#include "daemon/config.h"
+#include "daemon/messages.h"
+
+enum outcome {
+    OUTCOME_UNAVAILABLE, /* nothing was decided; or a secret that passed could not be had */
+    OUTCOME_STALE,       /* by a policy that is not the volume's any more: not recorded */
+    OUTCOME_UNREADABLE,
+    OUTCOME_DENIED,
+    OUTCOME_PENDING,
+    OUTCOME_RELEASED,
+    OUTCOME_COUNT
+};
+
+/* What the guest is told (K4): an HTTP status and a code. STALE has none. */
+struct outcome_answer {
+    uint32_t status;
+    const char *code;
+};
+extern const struct outcome_answer outcome_answers[OUTCOME_COUNT];
+
+/* Who decides, and by what. */
+struct decider {
+    struct store *store;
+    const struct kek_ring *ring;
+    const char *broker; /* its name, in records */
+    enum evidence_keep keep;
+    unsigned approval_seconds; /* how long a request waits at least that nobody repeats */
+};
+
+/* One decision. */
+struct decision_case {
+    uint64_t connection;
+    unsigned worker;
+    struct message_decision said;
+    struct findings findings; /* the appraiser's; rejections of the decision are added */
+    struct buffer names;      /* of their checks */
+    struct buffer evidence;
+    char peer[MESSAGE_PEER_SIZE];
+    /* what became of it */
+    enum outcome outcome;
+    char id[RELEASE_ID_SIZE];
+    char name[STORE_NAME_MAX + 1]; /* of the volume; empty: unknown */
+    uint64_t sequence;             /* of its record; 0: not recorded */
+    struct secret *secret;         /* OUTCOME_RELEASED only; owned */
+};
+void decision_case_free(struct decision_case *c);
+/* A correlation id: 128 random bits. */
+int decision_make_id(struct decision_case *c, struct error *err) _must_use_;
+
+/*
+ * Decide all of `cases`, whose outcomes it sets. On failure nothing was recorded, everything is
+ * OUTCOME_UNAVAILABLE, and no case has a secret.
+ */
+int decide_all(const struct decider *d, struct decision_case *cases, size_t count, time_t now,
+               struct error *err) _must_use_;
+
+#endif
