@@ -1,0 +1,160 @@
+#include "base/hex.h"
+#include "crypto/tls.h"
+#include "daemon/keeper.h"
+#include "daemon/log.h"
+#include "daemon/metrics.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+void keeper_store_state(struct keeper *k, int r, const struct error *err)
+{
+    bool down = r == -EHOSTDOWN;
+    if (r < 0)
+        metrics_add(METRIC_STORE_ERRORS, 1);
+    if (r < 0 && (!down || !k->store_down))
+        log_error(LOG_ERR, err, "store");
+    if (r == 0 && k->store_down)
+        log_line(LOG_INFO, "the store answers again");
+    k->store_down = down;
+    metrics_set(METRIC_STORE_UP, !down);
+}
+
+/* ---- sending: a peer that is gone is none that is waited for ---- */
+static void send_to(struct keeper *k, struct pair *p, struct channel *c, enum message type,
+                    uint64_t connection, const struct bytes *parts, size_t count)
+{
+    struct error err = {0};
+    if (c->fd < 0)
+        return;
+    int r = channel_send(c, type, connection, parts, count, &err);
+    if (r == -EPIPE || r == -ECONNRESET)
+        channel_free(c);
+    else if (r < 0)
+        keeper_give_up(k, p, &err);
+}
+
+static void answer(struct keeper *k, struct pair *p, uint64_t connection, enum outcome o,
+                   const char id[RELEASE_ID_SIZE], const struct secret *secret)
+{
+    struct message_answer m;
+    memset(&m, 0, sizeof(m)); /* what the compiler put between the members, too */
+    m.status = outcome_answers[o].status;
+    snprintf(m.code, sizeof(m.code), "%s", outcome_answers[o].code);
+    snprintf(m.id, sizeof(m.id), "%s", id);
+    if (secret)
+        memcpy(m.secret, secret_bytes(secret).data, sizeof(m.secret));
+    const struct bytes body = BYTES(&m, sizeof(m));
+    send_to(k, p, &p->answer, MESSAGE_ANSWER, connection, &body, 1);
+    wipe(&m, sizeof(m));
+    send_to(k, p, &p->decision, MESSAGE_DECIDED, connection, NULL, 0);
+}
+
+void keeper_refuse_late(struct keeper *k, struct pair *p, uint64_t connection)
+{
+    struct decision_case c = {.connection = connection};
+    if (decision_make_id(&c, NULL) == 0)
+        answer(k, p, connection, OUTCOME_UNAVAILABLE, c.id, NULL);
+}
+
+/*
+ * The volume is read before its policy: should it change in between, the text is newer than what
+ * it is called by, and whoever uses it is told that it is stale.
+ */
+static int get_policy(struct keeper *k, const uint8_t uuid[16], uint64_t *edition,
+                      struct buffer *text, struct error *err)
+{
+    _store_volume_ struct store_volume v = {0};
+    int r = store_volume_get(k->store, uuid, &v, err);
+    if (r == 0)
+        r = store_policy_get(k->store, uuid, NULL, NULL, text, err);
+    return r < 0 ? r : volume_edition(&v, edition, err);
+}
+
+/* A store that cannot be read gives "no such volume" here, and a refusal when it is decided. */
+void keeper_send_policy(struct keeper *k, struct pair *p, enum message type, uint64_t connection,
+                        const uint8_t volume[16])
+{
+    _buffer_ struct buffer text = {0};
+    struct message_policy m = {.edition = 0};
+    struct error err = {0};
+    memcpy(m.volume, volume, sizeof(m.volume));
+    int r = get_policy(k, volume, &m.edition, &text, &err);
+    if (r != -ENOENT)
+        keeper_store_state(k, r, &err);
+    const struct bytes parts[] = {BYTES(&m, sizeof(m)), r < 0 ? BYTES_NONE : buffer_bytes(&text)};
+    send_to(k, p, &p->decision, type, connection, parts, ARRAY_SIZE(parts));
+}
+
+/* ---- telling the operator ---- */
+static const struct {
+    int level;
+    const char *message;
+    enum metric metric;
+} outcome_logs[OUTCOME_COUNT] = {
+    [OUTCOME_UNAVAILABLE] = {LOG_ERR, "unavailable", METRIC_UNAVAILABLE},
+    [OUTCOME_UNREADABLE] = {LOG_WARNING, "denied", METRIC_DENIED},
+    [OUTCOME_DENIED] = {LOG_WARNING, "denied", METRIC_DENIED},
+    [OUTCOME_PENDING] = {LOG_WARNING, "pending", METRIC_DENIED},
+    [OUTCOME_RELEASED] = {LOG_INFO, "released", METRIC_RELEASED},
+};
+
+static void tell(const struct decision_case *c)
+{
+    char volume[UUID_TEXT_SIZE], sequence[24];
+    const struct finding *why = findings_first_reject(&c->findings);
+    uuid_format(c->said.volume, volume);
+    snprintf(sequence, sizeof(sequence), "%" PRIu64, c->sequence);
+    const struct log_field fields[] = {
+        {"volume", c->said.readable ? volume : NULL},
+        {"name", c->name[0] ? c->name : NULL},
+        {"peer", c->peer},
+        {"id", c->id},
+        {"sequence", c->sequence ? sequence : NULL},
+        {"reason", why ? why->check : NULL},
+        {NULL, NULL},
+    };
+    log_event(outcome_logs[c->outcome].level, outcome_logs[c->outcome].message, fields);
+    metrics_add(outcome_logs[c->outcome].metric, 1);
+    if (c->outcome == OUTCOME_PENDING)
+        metrics_add(METRIC_PENDING, 1);
+    if (c->sequence)
+        metrics_set(METRIC_AUDIT_SEQUENCE, c->sequence);
+}
+
+/* ---- the batch ---- */
+static void conclude(struct keeper *k, struct decision_case *c)
+{
+    struct pair *p = &k->pairs[c->worker];
+    struct known_connection *known = NULL;
+    bool stale = c->outcome == OUTCOME_STALE;
+    if (connections_find(&k->connections, c->connection, c->worker, clock_now(), &known, NULL) > 0)
+        known->state = stale ? CONNECTION_OPEN : CONNECTION_DECIDED;
+    if (stale) {
+        keeper_send_policy(k, p, MESSAGE_STALE, c->connection, c->said.volume);
+        return;
+    }
+    tell(c);
+    answer(k, p, c->connection, c->outcome, c->id, c->secret);
+}
+
+void keeper_decide(struct keeper *k)
+{
+    struct error err = {0};
+    if (k->batch_count == 0)
+        return;
+    uint64_t began = clock_now();
+    int r = decide_all(&k->decider, k->batch, k->batch_count, time(NULL), &err);
+    keeper_store_state(k, r, &err);
+    if (r == 0) {
+        metrics_add(METRIC_COMMITS, 1);
+        metrics_add(METRIC_COMMIT_MICROSECONDS, (clock_now() - began) / 1000);
+    }
+    for (size_t i = 0; i < k->batch_count; i++) {
+        conclude(k, &k->batch[i]);
+        decision_case_free(&k->batch[i]);
+    }
+    k->batch_count = 0;
+    k->batch_bytes = 0;
+}

@@ -1,0 +1,177 @@
+#include "daemon/vault_service.h"
+
+#include <string.h>
+#include <time.h>
+
+#define STEP_VOLUMES 16
+#define SIGNATURE_MAX 512
+
+/* ---- answers ---- */
+/* `code`: 0 or what failed, and why. */
+static int answer(struct vault_service *s, int code, const struct error *why, struct bytes first,
+                  struct bytes second, struct error *err)
+{
+    struct message_result m = {.code = code};
+    if (code < 0) {
+        snprintf(m.text, sizeof(m.text), "%.*s", (int)sizeof(m.text) - 1, why->text);
+        first = second = BYTES_NONE;
+    }
+    const struct bytes parts[] = {BYTES(&m, sizeof(m)), first, second};
+    return channel_send(s->admin, MESSAGE_RESULT, 0, parts, ARRAY_SIZE(parts), err);
+}
+
+static int out_of_place(const struct frame *f, struct error *err)
+{
+    return error_set(err, EPROTO, "admin: message %u of %zu bytes is out of place", f->type,
+                     f->body.size);
+}
+
+/* ---- one secret ---- */
+static int take_wrap(struct vault_service *s, const struct frame *f, struct error *err)
+{
+    if (f->body.size != 16 + VOLUME_SECRET_SIZE)
+        return out_of_place(f, err);
+    struct error why = {0};
+    _buffer_ struct buffer wrapped = {0};
+    _secret_ struct secret *secret = secret_new(VOLUME_SECRET_SIZE);
+    int r = secret ? 0 : error_set(&why, ENOMEM, "no locked memory for a secret");
+    if (r == 0) {
+        memcpy(secret_data(secret), f->body.data + 16, VOLUME_SECRET_SIZE);
+        r = kek_wrap(s->ring, f->body.data, secret, &wrapped, &why);
+    }
+    return answer(s, r, &why, buffer_bytes(&wrapped), BYTES_NONE, err);
+}
+
+static int take_unwrap(struct vault_service *s, const struct frame *f, struct error *err)
+{
+    if (f->body.size < 16 || f->body.size > 16 + STORE_WRAPPED_MAX)
+        return out_of_place(f, err);
+    struct error why = {0};
+    _secret_ struct secret *secret = NULL;
+    int r = kek_unwrap(s->ring, f->body.data, BYTES(f->body.data + 16, f->body.size - 16), &secret,
+                       &why);
+    return answer(s, r, &why, r == 0 ? secret_bytes(secret) : BYTES_NONE, BYTES_NONE, err);
+}
+
+/* ---- all of them, under the present key ---- */
+static int take_rewrap(struct vault_service *s, const struct frame *f, struct error *err)
+{
+    if (f->body.size != 0)
+        return out_of_place(f, err);
+    s->task = VAULT_REWRAPPING;
+    s->done = (struct message_rewrapped){0};
+    s->after[0] = '\0';
+    return 0;
+}
+
+static int wrap_anew(const struct vault_service *s, const struct store_volume *v,
+                     struct buffer *ret, struct error *err)
+{
+    _secret_ struct secret *secret = NULL;
+    int r = kek_unwrap(s->ring, v->uuid, buffer_bytes(&v->wrapped), &secret, err);
+    return r < 0 ? r : kek_wrap(s->ring, v->uuid, secret, ret, err);
+}
+
+/* Negative: the store failed. Someone else may change the volume at the same time, or remove it:
+ * then it is theirs. */
+static int rewrap_one(struct vault_service *s, const struct store_volume *v,
+                      struct message_rewrapped *done, struct error *err)
+{
+    _buffer_ struct buffer new = {0};
+    struct error why = {0};
+    if (kek_is_current(s->ring, buffer_bytes(&v->wrapped))) {
+        done->already++;
+        return 0;
+    }
+    if (wrap_anew(s, v, &new, &why) < 0) {
+        done->failed++;
+        return 0;
+    }
+    int r =
+        store_volume_rewrap(s->store, v->uuid, buffer_bytes(&v->wrapped), buffer_bytes(&new), err);
+    if (r < 0 && r != -ESTALE && r != -ENOENT)
+        return r;
+    if (r == 0)
+        done->done++;
+    else
+        done->already++;
+    return 0;
+}
+
+/* One transaction; what it counted is counted when it is durable. */
+static int rewrap_some(struct vault_service *s, const struct store_volume *list, size_t count,
+                       struct error *err)
+{
+    struct message_rewrapped done = s->done;
+    int r = store_begin(s->store, err);
+    for (size_t i = 0; i < count && r == 0; i++)
+        r = rewrap_one(s, &list[i], &done, err);
+    if (r == 0)
+        r = store_commit(s->store, err);
+    if (r < 0) {
+        store_rollback(s->store);
+        return r;
+    }
+    s->done = done;
+    return 0;
+}
+
+int vault_service_step(struct vault_service *s, struct error *err)
+{
+    struct store_volume list[STEP_VOLUMES] = {0};
+    struct error why = {0};
+    int n = store_volume_list(s->store, s->after[0] ? s->after : NULL, list, STEP_VOLUMES, &why);
+    int r = n > 0 ? rewrap_some(s, list, (size_t)n, &why) : n;
+    if (n > 0)
+        memcpy(s->after, list[n - 1].name, sizeof(s->after));
+    for (int i = 0; i < n; i++)
+        store_volume_free(&list[i]);
+    if (r == 0 && n == STEP_VOLUMES)
+        return 0;
+    s->task = VAULT_IDLE;
+    return answer(s, r, &why, BYTES(&s->done, sizeof(s->done)), BYTES_NONE, err);
+}
+
+/* ---- the end of the audit ---- */
+static int take_checkpoint(struct vault_service *s, const struct frame *f, struct error *err)
+{
+    if (f->body.size != 0)
+        return out_of_place(f, err);
+    struct error why = {0};
+    struct message_checkpoint c = {.time = time(NULL)};
+    int r = store_audit_last(s->store, &c.sequence, c.hash, &why);
+    const struct bytes body = BYTES(&c, sizeof(c));
+    if (r == 0)
+        r = channel_send(s->gate, MESSAGE_SIGN_CHECKPOINT, 0, &body, 1, &why);
+    if (r < 0)
+        return answer(s, r, &why, BYTES_NONE, BYTES_NONE, err);
+    s->checkpoint = c;
+    s->task = VAULT_SIGNING;
+    return 0;
+}
+
+int vault_service_signed(struct vault_service *s, struct bytes signature, struct error *err)
+{
+    struct error why = {0};
+    int r = 0;
+    if (signature.size == 0 || signature.size > SIGNATURE_MAX)
+        r = error_set(&why, EKEYREJECTED, "the gate did not sign the checkpoint");
+    s->task = VAULT_IDLE;
+    return answer(s, r, &why, BYTES(&s->checkpoint, sizeof(s->checkpoint)), signature, err);
+}
+
+/* ---- requests ---- */
+int vault_service_take(struct vault_service *s, const struct frame *f, struct error *err)
+{
+    static const struct {
+        enum message type;
+        int (*take)(struct vault_service *s, const struct frame *f, struct error *err);
+    } requests[] = {{MESSAGE_WRAP, take_wrap},
+                    {MESSAGE_UNWRAP, take_unwrap},
+                    {MESSAGE_REWRAP, take_rewrap},
+                    {MESSAGE_CHECKPOINT, take_checkpoint}};
+    for (size_t i = 0; i < ARRAY_SIZE(requests); i++)
+        if (f->type == requests[i].type)
+            return requests[i].take(s, f, err);
+    return out_of_place(f, err);
+}

@@ -1,0 +1,33 @@
+/*
+ * What the administration may ask of the keeper: wrap a new secret, unwrap one for an export, wrap
+ * all anew under the present key, sign the end of the audit. One thing at a time; what takes long
+ * is done in steps between decisions.
+ */
+#ifndef ENCROOT_DAEMON_VAULT_SERVICE_H
+#define ENCROOT_DAEMON_VAULT_SERVICE_H
+
+#include "daemon/messages.h"
+
+enum vault_task { VAULT_IDLE, VAULT_REWRAPPING, VAULT_SIGNING };
+
+struct vault_service {
+    struct store *store;
+    const struct kek_ring *ring;
+    struct channel *admin, *gate; /* gate: signs checkpoints */
+    enum vault_task task;         /* while it is not idle no request is taken */
+    struct message_rewrapped done;
+    char after[STORE_NAME_MAX + 1]; /* the volume that was rewrapped last */
+    struct message_checkpoint checkpoint;
+};
+
+/* One request, while idle. Negative errno: it broke the rules, or its sender cannot be answered;
+ * what merely failed is told as MESSAGE_RESULT. */
+int vault_service_take(struct vault_service *s, const struct frame *f,
+                       struct error *err) _must_use_;
+/* A few more volumes, while VAULT_REWRAPPING. */
+int vault_service_step(struct vault_service *s, struct error *err) _must_use_;
+/* The gate's signature, while VAULT_SIGNING; empty: it refused, or is gone. */
+int vault_service_signed(struct vault_service *s, struct bytes signature,
+                         struct error *err) _must_use_;
+
+#endif

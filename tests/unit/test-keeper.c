@@ -1,0 +1,588 @@
+/* The keeper between its wires: releases, refusals, and processes that break the rules. */
+#include "keeper_world.h"
+
+/* ---- decisions ---- */
+static void a_release_goes_to_the_front_and_has_a_record(void **state)
+{
+    struct keeper_world *w = *state;
+    struct error err = {0};
+    _secret_ struct secret *s = volume_secret(1);
+    add_volume(w, 1, (struct store_volume){0});
+    uint64_t c = accept_connection(w, 1);
+    tell_decision(w, 1, c, 1, true);
+    struct message_answer a = expect_answer(w, 1, c, 200, "");
+    assert_memory_equal(a.secret, secret_data(s), VOLUME_SECRET_SIZE);
+    _store_record_ struct store_record r = {0};
+    assert_ok(store_audit_find(w->b.store, a.id, &r, &err));
+    assert_true(r.granted);
+    assert_non_null(memmem(r.text.data, r.text.size, "192.0.2.7 port 1", 16));
+    assert_non_null(memmem(r.text.data, r.text.size, "\"broker\":\"test\"", 15));
+}
+
+static void refusals_have_their_codes(void **state)
+{
+    struct keeper_world *w = *state;
+    add_volume(w, 1, (struct store_volume){0});
+    add_volume(w, 2, (struct store_volume){.approval = STORE_APPROVAL_MANUAL});
+    uint64_t c = accept_connection(w, 0);
+    tell_decision(w, 0, c, 1, false);
+    expect_answer(w, 0, c, 403, "denied");
+    c = accept_connection(w, 0);
+    tell_decision(w, 0, c, 2, true);
+    expect_answer(w, 0, c, 403, "pending");
+    c = accept_connection(w, 0);
+    tell_decision(w, 0, c, 0, true); /* no such volume */
+    expect_answer(w, 0, c, 403, "denied");
+    c = accept_connection(w, 0);
+    _findings_ struct findings f = {0};
+    _buffer_ struct buffer findings = {0};
+    finding_add(&f, "request", VERDICT_REJECT, NULL, NULL);
+    assert_int_equal(messages_put_findings(&f, &findings, NULL), 0);
+    struct message_decision d = {.findings_size = (uint32_t)findings.size};
+    send_frame(&w->appraiser[0], MESSAGE_DECISION, c, BYTES(&d, sizeof(d)),
+               buffer_bytes(&findings));
+    expect_answer(w, 0, c, 400, "bad-request");
+    assert_int_equal(broker_store_verify(&w->b, NULL, NULL), 4);
+}
+
+static void policies_are_told_with_their_edition(void **state)
+{
+    struct keeper_world *w = *state;
+    struct message_policy m;
+    uint8_t uuid[16];
+    add_volume(w, 1, (struct store_volume){0});
+    volume_uuid(uuid, 1);
+    send_frame(&w->appraiser[0], MESSAGE_POLICY_WANTED, 0, BYTES_OF(uuid), BYTES_NONE);
+    struct bytes b = expect_frame(&w->appraiser[0], MESSAGE_POLICY, 0);
+    assert_int_equal(b.size, sizeof(m) + strlen("the policy"));
+    memcpy(&m, b.data, sizeof(m));
+    assert_memory_equal(m.volume, uuid, 16);
+    assert_true(m.edition == broker_store_edition(&w->b, 1));
+    assert_memory_equal(b.data + sizeof(m), "the policy", 10);
+    uuid[0] = 9;
+    send_frame(&w->appraiser[0], MESSAGE_POLICY_WANTED, 0, BYTES_OF(uuid), BYTES_NONE);
+    b = expect_frame(&w->appraiser[0], MESSAGE_POLICY, 0);
+    assert_int_equal(b.size, sizeof(m));
+    memcpy(&m, b.data, sizeof(m));
+    assert_true(m.edition == 0);
+}
+
+static void a_policy_that_changed_is_told_and_the_connection_decided_after(void **state)
+{
+    struct keeper_world *w = *state;
+    struct error err = {0};
+    _buffer_ struct buffer body = {0};
+    struct message_policy m;
+    uint8_t uuid[16];
+    add_volume(w, 1, (struct store_volume){0});
+    volume_uuid(uuid, 1);
+    uint64_t c = accept_connection(w, 0);
+    make_decision(w, 1, true, &body);
+    assert_ok(store_begin(w->b.store, &err));
+    assert_ok(store_policy_set(w->b.store, uuid, BYTES_STR("new"), BYTES_STR("newer"), &err));
+    assert_ok(store_commit(w->b.store, &err));
+    send_frame(&w->appraiser[0], MESSAGE_DECISION, c, buffer_bytes(&body), BYTES_NONE);
+    struct bytes b = expect_frame(&w->appraiser[0], MESSAGE_STALE, c);
+    memcpy(&m, b.data, sizeof(m));
+    assert_true(m.edition == broker_store_edition(&w->b, 1));
+    assert_memory_equal(b.data + sizeof(m), "newer", 5);
+    tell_decision(w, 0, c, 1, true);
+    expect_secret(w, 0, c, 1);
+    assert_int_equal(broker_store_verify(&w->b, NULL, NULL), 1);
+}
+
+/* As many as may be open, and their numbers as the gate makes them: each of the first is still
+ * known when others came and went many times over. */
+static void an_open_connection_is_not_forgotten(void **state)
+{
+    struct keeper_world *w = *state;
+    uint64_t most = w->config.max_connections;
+    add_volume(w, 1, (struct store_volume){0});
+    put_connection(w, most + 7, 0);
+    for (uint64_t use = 2; use < 12; use++)
+        for (uint64_t slot = 8; slot < most; slot++) {
+            put_connection(w, use * most + slot, 1);
+            send_frame(&w->gate, MESSAGE_ENDED, use * most + slot, BYTES_NONE, BYTES_NONE);
+        }
+    tell_decision(w, 0, most + 7, 1, true);
+    expect_secret(w, 0, most + 7, 1);
+}
+
+/* Nothing is released to it, and no pair is given up for what time did. */
+static void a_connection_that_is_long_over_is_refused(void **state)
+{
+    struct keeper_world *w = *state;
+    uint64_t most = w->config.max_connections;
+    add_volume(w, 1, (struct store_volume){0});
+    for (uint64_t i = 1; i <= 4 * most + 1; i++)
+        put_connection(w, i, 0);
+    tell_decision(w, 0, 1, 1, true);
+    expect_answer(w, 0, 1, 503, "unavailable");
+    tell_decision(w, 0, 2, 1, true);
+    expect_secret(w, 0, 2, 1);
+}
+
+/* The two wires have no common order. */
+static void a_decision_that_overtakes_the_gate_waits_for_it(void **state)
+{
+    struct keeper_world *w = *state;
+    struct frame f;
+    add_volume(w, 1, (struct store_volume){0});
+    tell_decision(w, 0, 1, 1, true);
+    tell_decision(w, 0, 2, 1, true);
+    assert_int_equal(channel_wait(&w->front[0], &f, clock_now() + SECONDS(1) / 2, NULL),
+                     -ETIMEDOUT);
+    accept_connection(w, 0);
+    expect_secret(w, 0, 1, 1);
+    accept_connection(w, 0);
+    expect_secret(w, 0, 2, 1);
+}
+
+static void much_at_once_is_decided_in_few_transactions(void **state)
+{
+    struct keeper_world *w = *state;
+    enum { MANY = 300 };
+    _buffer_ struct buffer body = {0};
+    add_volume(w, 1, (struct store_volume){0});
+    make_decision(w, 1, true, &body);
+    const struct bytes part = buffer_bytes(&body);
+    uint64_t commits = metrics_get(METRIC_COMMITS), released = metrics_get(METRIC_RELEASED);
+    kill(w->keeper.pid, SIGSTOP);
+    for (uint64_t i = 1; i <= MANY; i++) {
+        struct message_connection m = {.peer = "peer"};
+        const struct bytes connection = BYTES(&m, sizeof(m));
+        assert_int_equal(channel_send(&w->gate, MESSAGE_CONNECTION, i, &connection, 1, NULL), 0);
+        assert_int_equal(channel_send(&w->appraiser[0], MESSAGE_DECISION, i, &part, 1, NULL), 0);
+    }
+    kill(w->keeper.pid, SIGCONT);
+    while (channel_wants_write(&w->gate) || channel_wants_write(&w->appraiser[0])) {
+        assert_int_equal(channel_flush(&w->gate, NULL), 0);
+        assert_int_equal(channel_flush(&w->appraiser[0], NULL), 0);
+    }
+    for (uint64_t i = 1; i <= MANY; i++)
+        expect_secret(w, 0, i, 1);
+    assert_int_equal(metrics_get(METRIC_RELEASED) - released, MANY);
+    assert_true(metrics_get(METRIC_COMMITS) - commits < MANY / 2);
+    assert_int_equal(broker_store_verify(&w->b, NULL, NULL), MANY);
+}
+
+/* ---- a store that fails ---- */
+static void a_failing_store_is_503_and_comes_back(void **state)
+{
+    struct keeper_world *w = *state;
+    add_volume(w, 1, (struct store_volume){0});
+    sqlite_run("CREATE TRIGGER full BEFORE INSERT ON audit "
+               "BEGIN SELECT RAISE(ABORT, 'the disk is full'); END");
+    uint64_t c = accept_connection(w, 0);
+    tell_decision(w, 0, c, 1, true);
+    expect_answer(w, 0, c, 503, "unavailable");
+    sqlite_run("DROP TRIGGER full");
+    expect_service(w, 0);
+    assert_int_equal(broker_store_verify(&w->b, NULL, NULL), 1);
+}
+
+/* ---- who breaks the rules ---- */
+/* The pair's wires end, nothing was released to it, and the other pair is served. */
+static void assert_given_up(struct keeper_world *w)
+{
+    struct frame f;
+    expect_end(&w->front[0]);
+    while (channel_wait(&w->appraiser[0], &f, clock_now() + PATIENCE, NULL) == 0)
+        assert_int_not_equal(f.type, MESSAGE_DECIDED);
+    assert_true(w->appraiser[0].ended);
+    expect_service(w, 1);
+}
+
+static void another_pairs_connection_is_not_answered(void **state)
+{
+    struct keeper_world *w = *state;
+    add_volume(w, 1, (struct store_volume){0});
+    uint64_t c = accept_connection(w, 1);
+    tell_decision(w, 0, c, 1, true);
+    assert_given_up(w);
+    /* It is still the other's, undecided. */
+    tell_decision(w, 1, c, 1, true);
+    expect_secret(w, 1, c, 1);
+}
+
+static void a_connection_that_never_was_is_not_answered(void **state)
+{
+    struct keeper_world *w = *state;
+    add_volume(w, 1, (struct store_volume){0});
+    accept_connection(w, 0);
+    tell_decision(w, 0, 1000, 1, true);
+    assert_given_up(w);
+    assert_int_equal(broker_store_verify(&w->b, NULL, NULL), 1);
+}
+
+static void a_connection_without_a_number_is_not_answered(void **state)
+{
+    struct keeper_world *w = *state;
+    add_volume(w, 1, (struct store_volume){0});
+    accept_connection(w, 0);
+    tell_decision(w, 0, 0, 1, true);
+    assert_given_up(w);
+}
+
+static void a_second_decision_is_not_answered(void **state)
+{
+    struct keeper_world *w = *state;
+    add_volume(w, 1, (struct store_volume){0});
+    uint64_t c = accept_connection(w, 0);
+    tell_decision(w, 0, c, 1, false);
+    expect_answer(w, 0, c, 403, "denied");
+    tell_decision(w, 0, c, 1, true);
+    assert_given_up(w);
+}
+
+/* Both in one read: nothing is released, though the first alone would have been. */
+static void two_decisions_at_once_are_both_dropped(void **state)
+{
+    struct keeper_world *w = *state;
+    _buffer_ struct buffer body = {0};
+    add_volume(w, 1, (struct store_volume){0});
+    uint64_t c = accept_connection(w, 0);
+    make_decision(w, 1, true, &body);
+    const struct bytes part = buffer_bytes(&body);
+    kill(w->keeper.pid, SIGSTOP);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(channel_send(&w->appraiser[0], MESSAGE_DECISION, c, &part, 1, NULL), 0);
+    kill(w->keeper.pid, SIGCONT);
+    assert_given_up(w);
+    assert_int_equal(broker_store_verify(&w->b, NULL, NULL), 1); /* the other pair's */
+}
+
+/* Messages that no appraiser sends; the connection 1 is the pair's, and open. */
+static void contradictory(struct keeper_world *w, struct buffer *body)
+{
+    struct message_decision d;
+    make_decision(w, 1, false, body);
+    memcpy(&d, body->data, sizeof(d));
+    d.passed = 1;
+    memcpy(body->data, &d, sizeof(d));
+}
+static void sized_wrong(struct keeper_world *w, struct buffer *body)
+{
+    make_decision(w, 1, true, body);
+    body->size--;
+}
+static void with_more_behind(struct keeper_world *w, struct buffer *body)
+{
+    make_decision(w, 1, true, body);
+    assert_int_equal(buffer_append(body, "x", 1), 0);
+}
+static void huge(struct keeper_world *w, struct buffer *body)
+{
+    (void)w;
+    body->max = CHANNEL_FRAME_MAX;
+    assert_int_equal(buffer_reserve(body, CHANNEL_FRAME_MAX), 0);
+    memset(body->data, 0, CHANNEL_FRAME_MAX);
+    body->size = CHANNEL_FRAME_MAX;
+}
+static void nothing(struct keeper_world *w, struct buffer *body)
+{
+    (void)w, (void)body;
+}
+static void good(struct keeper_world *w, struct buffer *body)
+{
+    make_decision(w, 1, true, body);
+}
+
+static const struct abuse {
+    enum message type;
+    void (*make)(struct keeper_world *w, struct buffer *body);
+} abuses[] = {
+    {MESSAGE_DECISION, contradictory},
+    {MESSAGE_DECISION, sized_wrong},
+    {MESSAGE_DECISION, with_more_behind},
+    {MESSAGE_DECISION, nothing},
+    {MESSAGE_DECISION, huge},
+    {MESSAGE_POLICY_WANTED, nothing},
+    {MESSAGE_POLICY_WANTED, good},
+    {MESSAGE_ANSWER, nothing},
+    {MESSAGE_UNWRAP, good},
+    {MESSAGE_CHECKPOINT, nothing},
+    {MESSAGE_CONNECTION, nothing},
+    {(enum message)UINT32_MAX, nothing},
+};
+
+static void an_appraiser_out_of_place_is_given_up(void **state)
+{
+    struct keeper_world *w = *state;
+    add_volume(w, 1, (struct store_volume){0});
+    for (size_t i = 0; i < ARRAY_SIZE(abuses); i++) {
+        _buffer_ struct buffer body = {0};
+        uint64_t c = accept_connection(w, 0);
+        abuses[i].make(w, &body);
+        const struct bytes part = buffer_bytes(&body);
+        int r = channel_send(&w->appraiser[0], abuses[i].type, c, &part, 1, NULL);
+        if (r == 0)
+            r = channel_drain(&w->appraiser[0], clock_now() + PATIENCE, NULL);
+        assert_true(r == 0 || r == -EPIPE || r == -ECONNRESET);
+        assert_given_up(w);
+        keeper_stop(w);
+        keeper_start(w);
+    }
+}
+
+static void a_front_has_nothing_to_say(void **state)
+{
+    struct keeper_world *w = *state;
+    add_volume(w, 1, (struct store_volume){0});
+    accept_connection(w, 0);
+    send_frame(&w->front[0], MESSAGE_ANSWER, 1, BYTES_NONE, BYTES_NONE);
+    assert_given_up(w);
+}
+
+static void without_a_gate_that_keeps_to_the_rules_nothing_goes(void **state)
+{
+    struct keeper_world *w = *state;
+    static const struct {
+        uint64_t number;
+        uint32_t worker;
+    } cases[] = {{5, 0}, {4, 0}, {6, PAIRS}, {0, 0}};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        put_connection(w, 5, 0);
+        put_connection(w, cases[i].number, cases[i].worker);
+        assert_int_equal(played_wait(&w->keeper), 1);
+        keeper_stop(w);
+        keeper_start(w);
+    }
+}
+
+/* ---- the administration ---- */
+static struct message_result expect_result(struct keeper_world *w, int code, struct bytes *rest)
+{
+    struct message_result m;
+    struct bytes b = expect_frame(&w->admin, MESSAGE_RESULT, 0);
+    assert_true(b.size >= sizeof(m));
+    memcpy(&m, b.data, sizeof(m));
+    assert_int_equal(m.code, code);
+    assert_int_equal(m.text[0] != '\0', code < 0);
+    *rest = BYTES(b.data + sizeof(m), b.size - sizeof(m));
+    if (code < 0)
+        assert_int_equal(rest->size, 0);
+    return m;
+}
+
+static void secrets_are_wrapped_and_unwrapped(void **state)
+{
+    struct keeper_world *w = *state;
+    uint8_t uuid[16];
+    _secret_ struct secret *s = volume_secret(1);
+    _buffer_ struct buffer wrapped = {0};
+    struct bytes rest;
+    volume_uuid(uuid, 1);
+    send_frame(&w->admin, MESSAGE_WRAP, 0, BYTES_OF(uuid), secret_bytes(s));
+    expect_result(w, 0, &rest);
+    assert_int_equal(rest.size, KEK_WRAPPED_SIZE(VOLUME_SECRET_SIZE));
+    assert_null(memmem(rest.data, rest.size, secret_data(s), VOLUME_SECRET_SIZE));
+    assert_int_equal(buffer_append(&wrapped, rest.data, rest.size), 0);
+    send_frame(&w->admin, MESSAGE_UNWRAP, 0, BYTES_OF(uuid), buffer_bytes(&wrapped));
+    expect_result(w, 0, &rest);
+    assert_true(bytes_equal(rest, secret_bytes(s)));
+    uuid[0]++; /* as that of another volume it does not open */
+    send_frame(&w->admin, MESSAGE_UNWRAP, 0, BYTES_OF(uuid), buffer_bytes(&wrapped));
+    expect_result(w, -EBADMSG, &rest);
+}
+
+static void an_administration_out_of_place_is_given_up(void **state)
+{
+    struct keeper_world *w = *state;
+    static const uint8_t bytes[17];
+    add_volume(w, 1, (struct store_volume){0});
+    static const enum message types[] = {MESSAGE_WRAP, MESSAGE_REWRAP, MESSAGE_CHECKPOINT,
+                                         MESSAGE_DECISION, MESSAGE_CONNECTION};
+    for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+        send_frame(&w->admin, types[i], 0, BYTES_OF(bytes), BYTES_NONE);
+        expect_end(&w->admin);
+        expect_service(w, 0);
+        keeper_stop(w);
+        keeper_start(w);
+    }
+}
+
+static struct message_rewrapped rewrap(struct keeper_world *w)
+{
+    struct message_rewrapped m;
+    struct bytes rest;
+    send_frame(&w->admin, MESSAGE_REWRAP, 0, BYTES_NONE, BYTES_NONE);
+    expect_result(w, 0, &rest);
+    assert_int_equal(rest.size, sizeof(m));
+    memcpy(&m, rest.data, sizeof(m));
+    return m;
+}
+
+static void all_is_wrapped_anew_while_guests_are_served(void **state)
+{
+    struct keeper_world *w = *state;
+    enum { VOLUMES = 100 };
+    struct error err = {0};
+    for (uint8_t i = 1; i <= VOLUMES; i++)
+        add_volume(w, i, (struct store_volume){0});
+    sqlite_run("UPDATE volume SET wrapped = x'00' WHERE name = 'volume-7'");
+    keeper_stop(w);
+    unlink("new.kek");
+    assert_ok(kek_create_file("new.kek", &err));
+    w->config.keks[0] = (char *)"file:new.kek";
+    w->config.keks[1] = (char *)"file:" KEK_FILE;
+    w->config.kek_count = 2;
+    keeper_start(w);
+    expect_service(w, 0); /* by the old key */
+    send_frame(&w->admin, MESSAGE_REWRAP, 0, BYTES_NONE, BYTES_NONE);
+    for (int i = 0; i < 20; i++) {
+        uint64_t c = accept_connection(w, 0);
+        tell_decision(w, 0, c, 1, true);
+        struct frame f;
+        assert_int_equal(channel_wait(&w->appraiser[0], &f, clock_now() + PATIENCE, NULL), 0);
+        if (f.type == MESSAGE_STALE) { /* rewrapped in between: told again */
+            tell_decision(w, 0, c, 1, true);
+            expect_frame(&w->appraiser[0], MESSAGE_DECIDED, c);
+        }
+        expect_frame(&w->front[0], MESSAGE_ANSWER, c);
+    }
+    struct bytes rest;
+    struct message_rewrapped m;
+    expect_result(w, 0, &rest);
+    memcpy(&m, rest.data, sizeof(m));
+    assert_int_equal(m.done, VOLUMES - 1);
+    assert_int_equal(m.already, 0);
+    assert_int_equal(m.failed, 1);
+    m = rewrap(w);
+    assert_int_equal(m.done, 0);
+    assert_int_equal(m.already, VOLUMES - 1);
+    /* Without the old key, everything still opens. */
+    keeper_stop(w);
+    w->config.kek_count = 1;
+    keeper_start(w);
+    expect_service(w, 0);
+    uint64_t c = accept_connection(w, 1);
+    tell_decision(w, 1, c, VOLUMES, true);
+    expect_secret(w, 1, c, VOLUMES);
+}
+
+static void a_checkpoint_is_signed_by_the_gate(void **state)
+{
+    struct keeper_world *w = *state;
+    struct message_checkpoint asked, told;
+    uint64_t sequence;
+    uint8_t hash[32];
+    struct bytes rest;
+    add_volume(w, 1, (struct store_volume){0});
+    expect_service(w, 0);
+    assert_int_equal(store_audit_last(w->b.store, &sequence, hash, NULL), 0);
+    send_frame(&w->admin, MESSAGE_CHECKPOINT, 0, BYTES_NONE, BYTES_NONE);
+    struct bytes b = expect_frame(&w->gate, MESSAGE_SIGN_CHECKPOINT, 0);
+    assert_int_equal(b.size, sizeof(asked));
+    memcpy(&asked, b.data, sizeof(asked));
+    assert_int_equal(asked.sequence, 1);
+    assert_memory_equal(asked.hash, hash, 32);
+    expect_service(w, 0); /* meanwhile */
+    send_frame(&w->gate, MESSAGE_SIGNATURE, 0, BYTES_STR("signature"), BYTES_NONE);
+    expect_result(w, 0, &rest);
+    memcpy(&told, rest.data, sizeof(told));
+    assert_memory_equal(&asked, &told, sizeof(told));
+    assert_true(bytes_equal(BYTES(rest.data + sizeof(told), rest.size - sizeof(told)),
+                            BYTES_STR("signature")));
+}
+
+static void a_checkpoint_that_is_not_signed_is_none(void **state)
+{
+    struct keeper_world *w = *state;
+    struct bytes rest;
+    send_frame(&w->admin, MESSAGE_CHECKPOINT, 0, BYTES_NONE, BYTES_NONE);
+    expect_frame(&w->gate, MESSAGE_SIGN_CHECKPOINT, 0);
+    send_frame(&w->gate, MESSAGE_SIGNATURE, 0, BYTES_NONE, BYTES_NONE);
+    expect_result(w, -EKEYREJECTED, &rest);
+    send_frame(&w->admin, MESSAGE_CHECKPOINT, 0, BYTES_NONE, BYTES_NONE);
+    expect_frame(&w->gate, MESSAGE_SIGN_CHECKPOINT, 0);
+    channel_free(&w->gate);
+    expect_result(w, -EKEYREJECTED, &rest);
+}
+
+/* ---- ends ---- */
+static void it_ends_when_nobody_is_left(void **state)
+{
+    struct keeper_world *w = *state;
+    add_volume(w, 1, (struct store_volume){0});
+    uint64_t c = accept_connection(w, 0);
+    channel_free(&w->gate);
+    channel_free(&w->admin);
+    channel_free(&w->front[1]);
+    channel_free(&w->appraiser[1]);
+    tell_decision(w, 0, c, 1, true); /* what drains is served to its end */
+    expect_secret(w, 0, c, 1);
+    channel_free(&w->front[0]);
+    channel_free(&w->appraiser[0]);
+    assert_int_equal(played_wait(&w->keeper), 0);
+}
+
+static void it_ends_with_its_supervisor(void **state)
+{
+    struct keeper_world *w = *state;
+    channel_free(&w->control);
+    assert_int_equal(played_wait(&w->keeper), 0);
+}
+
+static bool file_holds(const char *path, const void *what, size_t n)
+{
+    _buffer_ struct buffer text = {0};
+    struct error err = {0};
+    assert_ok(read_file(path, BUFFER_DEFAULT_MAX, &text, &err));
+    return memmem(text.data, text.size, what, n) != NULL;
+}
+
+static void the_log_tells_decisions_and_no_secret(void **state) /* K5 */
+{
+    struct keeper_world *w = *state;
+    _secret_ struct secret *s = volume_secret(1);
+    add_volume(w, 1, (struct store_volume){0});
+    expect_service(w, 0);
+    uint64_t c = accept_connection(w, 0);
+    tell_decision(w, 0, c, 1, false);
+    struct message_answer a = expect_answer(w, 0, c, 403, "denied");
+    assert_true(file_holds("keeper.log", "released", 8));
+    assert_true(file_holds("keeper.log", "boot.kernel", 11));
+    assert_true(file_holds("keeper.log", a.id, 32));
+    assert_true(file_holds("keeper.log", "volume-1", 8));
+    assert_false(file_holds("keeper.log", secret_data(s), 8));
+    assert_false(file_holds("keeper.log", "5e5e5e5e", 8));
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, keeper_set_up, keeper_tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(a_release_goes_to_the_front_and_has_a_record),
+        T(refusals_have_their_codes),
+        T(policies_are_told_with_their_edition),
+        T(a_policy_that_changed_is_told_and_the_connection_decided_after),
+        T(an_open_connection_is_not_forgotten),
+        T(a_connection_that_is_long_over_is_refused),
+        T(a_decision_that_overtakes_the_gate_waits_for_it),
+        T(much_at_once_is_decided_in_few_transactions),
+        T(a_failing_store_is_503_and_comes_back),
+        T(another_pairs_connection_is_not_answered),
+        T(a_connection_that_never_was_is_not_answered),
+        T(a_connection_without_a_number_is_not_answered),
+        T(a_second_decision_is_not_answered),
+        T(two_decisions_at_once_are_both_dropped),
+        T(an_appraiser_out_of_place_is_given_up),
+        T(a_front_has_nothing_to_say),
+        T(without_a_gate_that_keeps_to_the_rules_nothing_goes),
+        T(secrets_are_wrapped_and_unwrapped),
+        T(an_administration_out_of_place_is_given_up),
+        T(all_is_wrapped_anew_while_guests_are_served),
+        T(a_checkpoint_is_signed_by_the_gate),
+        T(a_checkpoint_that_is_not_signed_is_none),
+        T(it_ends_when_nobody_is_left),
+        T(it_ends_with_its_supervisor),
+        T(the_log_tells_decisions_and_no_secret),
+    };
+    int fd;
+    signal(SIGPIPE, SIG_IGN);
+    if (metrics_create(&fd, NULL) < 0)
+        return 1;
+    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
+}
