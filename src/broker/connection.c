@@ -1,29 +1,7 @@
 #include "broker/connection.h"
-#include "protocol/http.h"
-#include "protocol/release.h"
+#include "broker/request.h"
 
 #include <string.h>
-
-/* What is refused before the release handler sees it. 0: nothing. */
-static int refuse_head(const struct http_request *q, const char **code)
-{
-    static const struct {
-        int status;
-        const char *code;
-    } answers[] = {{404, "not-found"}, {405, "bad-method"}, {415, "bad-type"}, {413, "too-large"}};
-    bool wrong[] = {
-        strcmp(q->path, RELEASE_PATH) != 0,
-        strcmp(q->method, "POST") != 0,
-        strcmp(q->content_type, "application/json") != 0,
-        q->content_length > EVIDENCE_JSON_MAX,
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(answers); i++)
-        if (wrong[i]) {
-            *code = answers[i].code;
-            return answers[i].status;
-        }
-    return 0;
-}
 
 /* The answer to what never reaches the release handler. */
 static void refuse(struct release_answer *a, int status, const char *code)
@@ -42,7 +20,7 @@ static int read_request(struct http_stream *s, struct buffer *body, struct relea
         refuse(a, 400, code);
     if (r < 0)
         return r;
-    int status = refuse_head(&q, &code);
+    int status = request_refuse(&q, &code);
     if (status) {
         refuse(a, status, code);
         return error_set(err, EPROTO, "request %s %s: answered %d %s", q.method, q.path, status,

@@ -32,6 +32,7 @@ static const struct {
     {413, "Content Too Large"},
     {415, "Unsupported Media Type"},
     {429, "Too Many Requests"},
+    {431, "Request Header Fields Too Large"},
     {500, "Internal Server Error"},
     {503, "Service Unavailable"},
 };
@@ -50,13 +51,32 @@ static int malformed(struct error *err, const char *what)
     return error_set(err, EPROTO, "HTTP: %s", what);
 }
 
-/* Up to and with the empty line. */
-static int read_head(struct http_stream *s, char head[HTTP_HEAD_MAX + 1], struct error *err)
+int http_head_end(struct bytes in, size_t *at, struct error *err)
 {
-    size_t n = 0;
-    while (n < 4 || memcmp(head + n - 4, "\r\n\r\n", 4) != 0) {
+    const uint8_t *b = in.data;
+    for (; *at < in.size; ++*at) {
+        size_t n = *at;
         if (n == HTTP_HEAD_MAX)
             return error_set(err, EFBIG, "HTTP: the head exceeds %d bytes", HTTP_HEAD_MAX);
+        /* Only what a head may hold: no NUL, no lone CR or LF, no control characters. */
+        bool after_cr = n > 0 && b[n - 1] == '\r';
+        if ((b[n] == '\n') != after_cr ||
+            (b[n] < 32 && b[n] != '\r' && b[n] != '\n' && b[n] != '\t') || b[n] == 127)
+            return malformed(err, "a forbidden character in the head");
+        if (n >= 3 && memcmp(b + n - 3, "\r\n\r\n", 4) == 0) {
+            ++*at;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Up to and with the empty line. */
+static int read_head(struct http_stream *s, char head[HTTP_HEAD_MAX + 1], size_t *ret_size,
+                     struct error *err)
+{
+    size_t n = 0;
+    for (;;) {
         ssize_t got = s->read(s->arg, head + n, 1, err);
         if (got < 0)
             return (int)got;
@@ -64,14 +84,13 @@ static int read_head(struct http_stream *s, char head[HTTP_HEAD_MAX + 1], struct
             return error_set(err, ENODATA, "HTTP: the peer closed the connection");
         if (got == 0)
             return malformed(err, "the head ends early");
-        /* Only what a head may hold: no NUL, no lone CR or LF, no control characters. */
-        uint8_t c = (uint8_t)head[n];
-        bool after_cr = n > 0 && head[n - 1] == '\r';
-        if ((c == '\n') != after_cr || (c < 32 && c != '\r' && c != '\n' && c != '\t') || c == 127)
-            return malformed(err, "a forbidden character in the head");
-        n++;
+        int r = http_head_end(BYTES(head, n + 1), &n, err);
+        if (r < 0)
+            return r;
+        if (r > 0)
+            break;
     }
-    head[n - 2] = '\0'; /* keeps the CRLF of the last header line */
+    *ret_size = n;
     return 0;
 }
 
@@ -178,12 +197,17 @@ static bool is_path(const char *s)
     return *s == '\0';
 }
 
-int http_read_request(struct http_stream *s, struct http_request *ret, struct error *err)
+int http_parse_request(struct bytes in, struct http_request *ret, struct error *err)
 {
     char head[HTTP_HEAD_MAX + 1];
-    int r = read_head(s, head, err);
+    size_t end = 0;
+    int r = http_head_end(in, &end, err);
     if (r < 0)
         return r;
+    if (r == 0 || end != in.size)
+        return malformed(err, "not one whole head");
+    memcpy(head, in.data, in.size);
+    head[in.size - 2] = '\0'; /* keeps the CRLF of the last header line */
     char *at = head;
     char *line = next_line(&at);
     struct http_request q = {0};
@@ -201,12 +225,22 @@ int http_read_request(struct http_stream *s, struct http_request *ret, struct er
     return 0;
 }
 
+int http_read_request(struct http_stream *s, struct http_request *ret, struct error *err)
+{
+    char head[HTTP_HEAD_MAX + 1];
+    size_t size;
+    int r = read_head(s, head, &size, err);
+    return r < 0 ? r : http_parse_request(BYTES(head, size), ret, err);
+}
+
 int http_read_response(struct http_stream *s, struct http_response *ret, struct error *err)
 {
     char head[HTTP_HEAD_MAX + 1];
-    int r = read_head(s, head, err);
+    size_t size;
+    int r = read_head(s, head, &size, err);
     if (r < 0)
         return r;
+    head[size - 2] = '\0';
     char *at = head;
     char *line = next_line(&at);
     char version[16];
@@ -257,16 +291,25 @@ int http_write_request(struct http_stream *s, const char *method, const char *pa
     return r < 0 ? r : s->write(s->arg, body.data, body.size, err);
 }
 
+int http_response_head(int status, const char *content_type, size_t body_size,
+                       char ret[HTTP_RESPONSE_HEAD_SIZE], struct error *err)
+{
+    int n = snprintf(ret, HTTP_RESPONSE_HEAD_SIZE,
+                     "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+                     "Cache-Control: no-store\r\nConnection: close\r\n\r\n",
+                     status, http_reason(status), content_type, body_size);
+    if (n < 0 || n >= HTTP_RESPONSE_HEAD_SIZE)
+        return error_set(err, EFBIG, "HTTP: response head too long");
+    return n;
+}
+
 int http_write_response(struct http_stream *s, int status, const char *content_type,
                         struct bytes body, struct error *err)
 {
-    char head[512];
-    int n = snprintf(head, sizeof(head),
-                     "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
-                     "Cache-Control: no-store\r\nConnection: close\r\n\r\n",
-                     status, http_reason(status), content_type, body.size);
-    if (n < 0 || (size_t)n >= sizeof(head))
-        return error_set(err, EFBIG, "HTTP: response head too long");
-    int r = s->write(s->arg, head, (size_t)n, err);
+    char head[HTTP_RESPONSE_HEAD_SIZE];
+    int r = http_response_head(status, content_type, body.size, head, err);
+    if (r < 0)
+        return r;
+    r = s->write(s->arg, head, (size_t)r, err);
     return r < 0 ? r : s->write(s->arg, body.data, body.size, err);
 }

@@ -46,6 +46,15 @@ int http_read_request(struct http_stream *s, struct http_request *ret,
                       struct error *err) _must_use_;
 int http_read_response(struct http_stream *s, struct http_response *ret,
                        struct error *err) _must_use_;
+
+/*
+ * The same for who collects a head in memory as it comes. http_head_end looks at what is new from
+ * `*at` on, which it moves: 1 when the head is whole, with its size in *at; 0 if more must come;
+ * -EPROTO and -EFBIG as soon as that is clear. http_parse_request takes exactly one whole head.
+ */
+int http_head_end(struct bytes in, size_t *at, struct error *err) _must_use_;
+int http_parse_request(struct bytes head, struct http_request *ret, struct error *err) _must_use_;
+
 /* Exactly n bytes of body; -ENODATA when the peer closes before. */
 int http_read_body(struct http_stream *s, void *p, size_t n, struct error *err) _must_use_;
 
@@ -54,6 +63,11 @@ int http_write_request(struct http_stream *s, const char *method, const char *pa
                        const char *content_type, struct bytes body, struct error *err) _must_use_;
 int http_write_response(struct http_stream *s, int status, const char *content_type,
                         struct bytes body, struct error *err) _must_use_;
+
+/* What http_write_response writes before the body; its length, without the NUL. -EFBIG. */
+#define HTTP_RESPONSE_HEAD_SIZE 512
+int http_response_head(int status, const char *content_type, size_t body_size,
+                       char ret[HTTP_RESPONSE_HEAD_SIZE], struct error *err) _must_use_;
 
 /* "Forbidden" and the like; "Error" if unknown. */
 const char *http_reason(int status);

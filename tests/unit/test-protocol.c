@@ -259,10 +259,52 @@ static void json_bombs_are_refused(void **state)
     }
 }
 
+/* The same head from memory, in all portions: as from a stream. */
+static void heads_that_come_in_portions(void **state)
+{
+    (void)state;
+    static const char text[] = "POST /v1/release HTTP/1.1\r\nHost: x\r\n"
+                               "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+    const size_t whole = sizeof(text) - 3;
+    struct http_request q;
+    struct error e = {0};
+    for (size_t step = 1; step < sizeof(text); step++) {
+        size_t at = 0;
+        for (size_t n = step; n < whole; n += step) {
+            assert_int_equal(http_head_end(BYTES(text, n), &at, &e), 0);
+            assert_int_equal(at, n);
+        }
+        assert_int_equal(http_head_end(BYTES(text, sizeof(text) - 1), &at, &e), 1);
+        assert_int_equal(at, whole); /* and nothing of the body */
+    }
+    assert_int_equal(http_parse_request(BYTES(text, whole), &q, &e), 0);
+    assert_string_equal(q.path, "/v1/release");
+    assert_int_equal(q.content_length, 2);
+    assert_int_equal(http_parse_request(BYTES(text, whole - 1), &q, &e), -EPROTO);
+    assert_int_equal(http_parse_request(BYTES(text, whole + 1), &q, &e), -EPROTO);
+    assert_int_equal(http_parse_request(BYTES_NONE, &q, &e), -EPROTO);
+}
+
+static void a_head_without_end_is_given_up(void **state)
+{
+    (void)state;
+    static char text[HTTP_HEAD_MAX + 1];
+    struct error e = {0};
+    size_t at = 0;
+    memset(text, 'a', sizeof(text));
+    assert_int_equal(http_head_end(BYTES(text, HTTP_HEAD_MAX), &at, &e), 0);
+    assert_int_equal(http_head_end(BYTES(text, HTTP_HEAD_MAX + 1), &at, &e), -EFBIG);
+    text[5] = '\0';
+    at = 0;
+    assert_int_equal(http_head_end(BYTES(text, 6), &at, &e), -EPROTO); /* at once */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_round_trip),
+        cmocka_unit_test(heads_that_come_in_portions),
+        cmocka_unit_test(a_head_without_end_is_given_up),
         cmocka_unit_test(responses_round_trip),
         cmocka_unit_test(strange_messages_are_refused),
         cmocka_unit_test(heads_are_bounded),
