@@ -26,6 +26,10 @@ EVP_PKEY *tls_identity_key(const struct tls_identity *id);
 int tls_identity_pin(const struct tls_identity *id, uint8_t ret[32]) _must_use_;
 /* The same from a certificate file (PEM), where the private key is elsewhere. */
 int tls_certificate_pin(uint8_t ret[32], const char *cert_path, struct error *err) _must_use_;
+/* ECDSA as TLS 1.3 pairs it with the curve: P-256 with SHA-256, P-384 with SHA-384; others are
+ * -ENOTSUP. Appends an ECDSA-Sig-Value in DER. */
+int tls_identity_sign(const struct tls_identity *id, struct bytes message, struct buffer *der,
+                      struct error *err) _must_use_;
 static inline void cleanup_tls_identity(struct tls_identity **id)
 {
     tls_identity_free(*id);

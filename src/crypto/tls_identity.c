@@ -6,6 +6,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #define PEM_MAX ((size_t)64 << 10)
@@ -170,4 +171,32 @@ int tls_certificate_pin(uint8_t ret[32], const char *cert_path, struct error *er
         r = error_set(err, EIO, "%s: cannot hash its public key", cert_path);
     X509_free(certificate);
     return r;
+}
+
+static const EVP_MD *digest_of(const EVP_PKEY *key)
+{
+    char group[32];
+    size_t n;
+    if (!EVP_PKEY_is_a(key, "EC") || EVP_PKEY_get_group_name(key, group, sizeof(group), &n) != 1)
+        return NULL;
+    if (strcmp(group, "prime256v1") == 0)
+        return EVP_sha256();
+    return strcmp(group, "secp384r1") == 0 ? EVP_sha384() : NULL;
+}
+
+int tls_identity_sign(const struct tls_identity *id, struct bytes message, struct buffer *der,
+                      struct error *err)
+{
+    const EVP_MD *digest = digest_of(id->key);
+    uint8_t out[128];
+    size_t n = sizeof(out);
+    if (!digest)
+        return error_set(err, ENOTSUP, "the broker's key: expected ECDSA on P-256 or P-384");
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool ok = ctx && EVP_DigestSignInit(ctx, NULL, digest, NULL, id->key) == 1 &&
+              EVP_DigestSign(ctx, out, &n, message.data, message.size) == 1;
+    EVP_MD_CTX_free(ctx);
+    if (!ok)
+        return openssl_failed(err, EIO, "signing");
+    return buffer_append(der, out, n) < 0 ? error_set(err, ENOMEM, "out of memory") : 0;
 }
