@@ -1,4 +1,5 @@
 #include "crypto/tls.h"
+#include "crypto/tls_context.h"
 #include "crypto/tls_identity.h"
 #include "crypto/x509.h"
 
@@ -9,9 +10,6 @@
 #include <string.h>
 #include <time.h>
 
-#define ALPN                                                                                       \
-    "\x09"                                                                                         \
-    "encroot/1" /* CHANNEL_ALPN with its length (RFC 7301, 3.1) */
 #define PINS_MAX 16
 
 struct tls {
@@ -45,29 +43,6 @@ uint64_t clock_now(void)
 }
 
 /* ---- what is the same at both ends ---- */
-static SSL_CTX *new_context(const SSL_METHOD *method)
-{
-    /* No configuration file may weaken this, and in an initramfs there is none. */
-    OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
-    SSL_CTX *ctx = SSL_CTX_new(method);
-    if (!ctx)
-        return NULL;
-    SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_CLEANSE_PLAINTEXT | SSL_OP_NO_COMPRESSION |
-                                 SSL_OP_NO_RENEGOTIATION);
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    /* Come back after every record: a peer that sends key updates without end must not keep us in
-     * OpenSSL beyond the deadline. */
-    SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
-    if (SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1 ||
-        SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) != 1 ||
-        SSL_CTX_set1_groups_list(ctx, "X25519:P-256") != 1 ||
-        SSL_CTX_set_num_tickets(ctx, 0) != 1) {
-        SSL_CTX_free(ctx);
-        return NULL;
-    }
-    return ctx;
-}
-
 static int tls_failed(struct error *err, int code, const char *what)
 {
     unsigned long e = ERR_peek_error();
@@ -139,11 +114,8 @@ static int handshake(struct tls *t, uint64_t deadline, struct error *err)
         if (r == 0)
             return error_set(err, ECONNRESET, "%s: the peer closed the connection", what);
     }
-    const unsigned char *alpn;
-    unsigned size;
-    SSL_get0_alpn_selected(t->ssl, &alpn, &size);
-    if (!bytes_equal(BYTES(alpn, size), BYTES(&ALPN[1], sizeof(ALPN) - 2)))
-        return error_set(err, EPROTO, "%s: the peer does not speak %s", what, &ALPN[1]);
+    if (!tls_has_alpn(t->ssl))
+        return error_set(err, EPROTO, "%s: the peer does not speak %s", what, &TLS_ALPN[1]);
     return 0;
 }
 
@@ -188,8 +160,9 @@ int tls_connect(struct tls **ret, int fd, const uint8_t (*pins)[32], size_t pin_
         return error_set(err, ENOMEM, "out of memory");
     memcpy(t->pins, pins, pin_count * sizeof(*pins));
     t->pin_count = pin_count;
-    SSL_CTX *ctx = new_context(TLS_client_method());
-    if (!ctx || SSL_CTX_set_alpn_protos(ctx, (const uint8_t *)ALPN, sizeof(ALPN) - 1) != 0) {
+    SSL_CTX *ctx = tls_context_new(TLS_client_method());
+    if (!ctx ||
+        SSL_CTX_set_alpn_protos(ctx, (const uint8_t *)TLS_ALPN, sizeof(TLS_ALPN) - 1) != 0) {
         SSL_CTX_free(ctx);
         return tls_failed(err, EIO, "TLS");
     }
@@ -208,29 +181,19 @@ int tls_connect(struct tls **ret, int fd, const uint8_t (*pins)[32], size_t pin_
 }
 
 /* ---- the broker's end ---- */
-static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_size,
-                       const unsigned char *in, unsigned in_size, void *arg)
-{
-    (void)ssl, (void)arg;
-    if (SSL_select_next_proto((unsigned char **)out, out_size, (const unsigned char *)ALPN,
-                              sizeof(ALPN) - 1, in, in_size) != OPENSSL_NPN_NEGOTIATED)
-        return SSL_TLSEXT_ERR_ALERT_FATAL;
-    return SSL_TLSEXT_ERR_OK;
-}
-
 int tls_accept(struct tls **ret, int fd, const struct tls_identity *id, uint64_t deadline,
                struct error *err)
 {
     _tls_ struct tls *t = calloc(1, sizeof(*t));
     if (!t)
         return error_set(err, ENOMEM, "out of memory");
-    SSL_CTX *ctx = new_context(TLS_server_method());
+    SSL_CTX *ctx = tls_context_new(TLS_server_method());
     if (!ctx || SSL_CTX_use_certificate(ctx, id->certificate) != 1 ||
         SSL_CTX_use_PrivateKey(ctx, id->key) != 1) {
         SSL_CTX_free(ctx);
         return tls_failed(err, EIO, "TLS");
     }
-    SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
+    tls_context_require_alpn(ctx);
     int r = start(t, ctx, fd, deadline, err);
     SSL_CTX_free(ctx);
     if (r < 0 && t->certificate_refused)

@@ -52,7 +52,7 @@ static int load_key(EVP_PKEY **ret, const char *path, struct error *err)
     return 0;
 }
 
-static int load_certificate(X509 **ret, const char *path, struct error *err)
+int tls_certificate_load(X509 **ret, const char *path, struct error *err)
 {
     _buffer_ struct buffer text = {0};
     int r = read_file(path, PEM_MAX, &text, err);
@@ -73,7 +73,7 @@ int tls_identity_load(struct tls_identity **ret, const char *key_path, const cha
     struct tls_identity *id = calloc(1, sizeof(*id));
     if (!id)
         return error_set(err, ENOMEM, "out of memory");
-    int r = load_certificate(&id->certificate, cert_path, err);
+    int r = tls_certificate_load(&id->certificate, cert_path, err);
     if (r == 0)
         r = load_key(&id->key, key_path, err);
     if (r == 0 && X509_check_private_key(id->certificate, id->key) != 1) {
@@ -166,7 +166,7 @@ int tls_identity_pin(const struct tls_identity *id, uint8_t ret[32])
 int tls_certificate_pin(uint8_t ret[32], const char *cert_path, struct error *err)
 {
     X509 *certificate = NULL;
-    int r = load_certificate(&certificate, cert_path, err);
+    int r = tls_certificate_load(&certificate, cert_path, err);
     if (r == 0 && certificate_spki_sha256(certificate, ret) < 0)
         r = error_set(err, EIO, "%s: cannot hash its public key", cert_path);
     X509_free(certificate);

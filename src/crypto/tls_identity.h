@@ -1,4 +1,4 @@
-/* Inside of struct tls_identity, shared by tls.c and tls_identity.c only. */
+/* Inside of struct tls_identity, for those who drive OpenSSL themselves. */
 #ifndef ENCROOT_CRYPTO_TLS_IDENTITY_H
 #define ENCROOT_CRYPTO_TLS_IDENTITY_H
 
@@ -10,5 +10,8 @@ struct tls_identity {
     EVP_PKEY *key;
     X509 *certificate;
 };
+
+/* A certificate in PEM, without its key. Errors name the file. */
+int tls_certificate_load(X509 **ret, const char *path, struct error *err) _must_use_;
 
 #endif
