@@ -412,6 +412,8 @@ static void cut_short(struct connection *c, int error)
         refuse(c, 400, "bad-request");
         return;
     }
+    const char *reason = ERR_reason_error_string(ERR_peek_error());
+    log_line(LOG_DEBUG, "%s: no request: %s", c->peer, reason ? reason : "the peer left");
     connection_end(c);
 }
 
