@@ -25,10 +25,13 @@ static const struct {
     const char *reason;
 } reasons[] = {
     {200, "OK"},
+    {201, "Created"},
+    {204, "No Content"},
     {400, "Bad Request"},
     {403, "Forbidden"},
     {404, "Not Found"},
     {405, "Method Not Allowed"},
+    {409, "Conflict"},
     {413, "Content Too Large"},
     {415, "Unsupported Media Type"},
     {429, "Too Many Requests"},
@@ -121,6 +124,8 @@ struct headers {
     char content_type[64];
     uint64_t content_length;
     bool has_length;
+    struct http_header *wanted;
+    size_t wanted_count;
 };
 
 static int parse_length(struct headers *h, const char *value, struct error *err)
@@ -144,6 +149,20 @@ static int parse_type(struct headers *h, const char *value, struct error *err)
     return 0;
 }
 
+static int parse_wanted(struct headers *h, const char *name, const char *value, struct error *err)
+{
+    for (size_t i = 0; i < h->wanted_count; i++) {
+        struct http_header *w = &h->wanted[i];
+        size_t n = strlen(value);
+        if (strcasecmp(name, w->name) != 0)
+            continue;
+        if (w->value[0] || n >= sizeof(w->value))
+            return error_set(err, EPROTO, "HTTP: bad or repeated %s", w->name);
+        memcpy(w->value, value, n + 1);
+    }
+    return 0;
+}
+
 static int parse_header(struct headers *h, char *line, struct error *err)
 {
     char *colon = strchr(line, ':');
@@ -161,7 +180,7 @@ static int parse_header(struct headers *h, char *line, struct error *err)
         return parse_length(h, value, err);
     if (strcasecmp(line, "content-type") == 0)
         return parse_type(h, value, err);
-    return 0;
+    return parse_wanted(h, line, value, err);
 }
 
 static int parse_headers(struct headers *h, char *at, struct error *err)
@@ -197,7 +216,8 @@ static bool is_path(const char *s)
     return *s == '\0';
 }
 
-int http_parse_request(struct bytes in, struct http_request *ret, struct error *err)
+static int parse_request(struct bytes in, struct http_request *ret, struct http_header *wanted,
+                         size_t count, struct error *err)
 {
     char head[HTTP_HEAD_MAX + 1];
     size_t end = 0;
@@ -215,7 +235,9 @@ int http_parse_request(struct bytes in, struct http_request *ret, struct error *
         !take_word(&line, q.path, sizeof(q.path)) || !is_path(q.path) ||
         strcmp(line, "HTTP/1.1") != 0)
         return malformed(err, "bad request line");
-    struct headers h = {0};
+    struct headers h = {.wanted = wanted, .wanted_count = count};
+    for (size_t i = 0; i < count; i++)
+        wanted[i].value[0] = '\0';
     r = parse_headers(&h, at, err);
     if (r < 0)
         return r;
@@ -225,12 +247,23 @@ int http_parse_request(struct bytes in, struct http_request *ret, struct error *
     return 0;
 }
 
+int http_parse_request(struct bytes in, struct http_request *ret, struct error *err)
+{
+    return parse_request(in, ret, NULL, 0, err);
+}
+
 int http_read_request(struct http_stream *s, struct http_request *ret, struct error *err)
+{
+    return http_read_request_with(s, ret, NULL, 0, err);
+}
+
+int http_read_request_with(struct http_stream *s, struct http_request *ret,
+                           struct http_header *wanted, size_t count, struct error *err)
 {
     char head[HTTP_HEAD_MAX + 1];
     size_t size;
     int r = read_head(s, head, &size, err);
-    return r < 0 ? r : http_parse_request(BYTES(head, size), ret, err);
+    return r < 0 ? r : parse_request(BYTES(head, size), ret, wanted, count, err);
 }
 
 int http_read_response(struct http_stream *s, struct http_response *ret, struct error *err)

@@ -44,6 +44,14 @@ struct http_response {
  * before the first byte, -EFBIG beyond the limits. */
 int http_read_request(struct http_stream *s, struct http_request *ret,
                       struct error *err) _must_use_;
+/* The same, and other headers that the server wants to see: their values, "" if absent. One that is
+ * there twice or has no room is -EPROTO. */
+struct http_header {
+    const char *name; /* in any case */
+    char value[256];
+};
+int http_read_request_with(struct http_stream *s, struct http_request *ret,
+                           struct http_header *wanted, size_t count, struct error *err) _must_use_;
 int http_read_response(struct http_stream *s, struct http_response *ret,
                        struct error *err) _must_use_;
 
