@@ -1,0 +1,236 @@
+/* Reference values in versions. Each change makes the effective policy anew, in one transaction:
+ * what no guest could pass is refused, and then nothing has changed. */
+#include "daemon/admin.h"
+#include "base/hex.h"
+#include "daemon/effective_policy.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define PAGE 16 /* of texts that are read at once */
+
+/* ---- all of a volume ---- */
+void admin_versions_free(struct admin_versions *v)
+{
+    for (size_t i = 0; i < v->count; i++)
+        buffer_free(&v->list[i].text);
+    free(v->list);
+    *v = (struct admin_versions){0};
+}
+
+static int add_page(struct admin_versions *v, struct store_values *page, size_t n,
+                    struct error *err)
+{
+    struct store_values *larger = realloc(v->list, (v->count + n) * sizeof(*larger));
+    if (!larger) {
+        for (size_t i = 0; i < n; i++)
+            buffer_free(&page[i].text);
+        return error_set(err, ENOMEM, "out of memory");
+    }
+    v->list = larger;
+    for (size_t i = 0; i < n; i++) {
+        if (!page[i].valid)
+            buffer_free(&page[i].text);
+        v->list[v->count++] = page[i];
+    }
+    return 0;
+}
+
+int admin_versions_load(struct admin_call *c, const uint8_t uuid[16], struct admin_versions *ret,
+                        struct error *err)
+{
+    struct admin_versions all = {0};
+    struct store_values page[PAGE];
+    int n;
+    do {
+        uint32_t after = all.count ? all.list[all.count - 1].version : 0;
+        memset(page, 0, sizeof(page));
+        n = store_values_list(c->admin->store, uuid, after, page, PAGE, err);
+        if (n > 0 && add_page(&all, page, (size_t)n, err) < 0)
+            n = -ENOMEM;
+    } while (n == PAGE);
+    if (n < 0)
+        admin_versions_free(&all);
+    else
+        *ret = all;
+    return n < 0 ? n : 0;
+}
+
+/* ---- the effective policy ---- */
+static int read_owners(struct admin_call *c, const uint8_t uuid[16], json_t **ret,
+                       struct error *err)
+{
+    _buffer_ struct buffer text = {0};
+    uint64_t revision;
+    int r = store_policy_get(c->admin->store, uuid, &revision, &text, NULL, err);
+    return r < 0 ? r : admin_parse_stored(ret, buffer_bytes(&text), "the stored policy", err);
+}
+
+int admin_policy_renew(struct admin_call *c, const uint8_t uuid[16], json_t *policy,
+                       struct error *err)
+{
+    struct admin_versions versions = {0};
+    _buffer_ struct buffer effective = {0};
+    _json_ json_t *owners = json_incref(policy);
+    _free_ char *text = NULL;
+    int r = policy ? 0 : read_owners(c, uuid, &owners, err);
+    if (r == 0)
+        r = admin_versions_load(c, uuid, &versions, err);
+    if (r == 0)
+        r = effective_policy_make(&effective, owners, uuid, versions.list, versions.count, err);
+    if (r == 0 && !(text = json_dumps(owners, JSON_COMPACT)))
+        r = error_set(err, ENOMEM, "out of memory");
+    if (r == 0)
+        r = store_policy_set(c->admin->store, uuid, BYTES_STR(text), buffer_bytes(&effective), err);
+    admin_versions_free(&versions);
+    return r;
+}
+
+/* ---- POST /v1/volumes/REF/values ---- */
+struct addition {
+    struct store_values values;
+    char uuid[UUID_TEXT_SIZE];
+    uint32_t version;
+};
+
+static int add(struct admin_call *c, void *arg, struct error *err)
+{
+    _store_volume_ struct store_volume v = {0};
+    struct addition *a = arg;
+    int r = admin_find_volume(c, c->words[0], &v, err);
+    if (r == 0)
+        r = store_values_add(c->admin->store, v.uuid, &a->values, &a->version, err);
+    if (r == 0)
+        r = admin_policy_renew(c, v.uuid, NULL, err);
+    uuid_format(v.uuid, a->uuid);
+    return r;
+}
+
+int admin_read_values(json_t *j, const char *where, struct store_values *ret, struct error *err)
+{
+    json_t *object;
+    const char *label = "";
+    struct store_values v = {.valid = true, .created = time(NULL)};
+    int r = json_object_get(j, "label") ? json_get_string(j, "label", &label, where, err) : 0;
+    if (r == 0 && strlen(label) > STORE_NAME_MAX)
+        r = error_set(err, EINVAL, "%s: \"label\": at most %d bytes", where, STORE_NAME_MAX);
+    if (r == 0)
+        r = json_get_object(j, "text", &object, where, err);
+    if (r < 0)
+        return r;
+    char *text = json_dumps(object, JSON_COMPACT);
+    if (!text)
+        return error_set(err, ENOMEM, "out of memory");
+    size_t n = strlen(text);
+    v.text = (struct buffer){.data = (uint8_t *)text, .size = n, .capacity = n + 1};
+    memcpy(v.label, label, strlen(label) + 1);
+    r = effective_policy_check_values(buffer_bytes(&v.text), where, err);
+    if (r < 0)
+        buffer_free(&v.text);
+    else
+        *ret = v;
+    return r;
+}
+
+int admin_add_values(struct admin_call *c, struct error *err)
+{
+    static const char *const known[] = {"label", "text", NULL};
+    struct addition a = {0};
+    char detail[128];
+    int r = json_only_keys(c->body, known, "request", err);
+    if (r == 0)
+        r = admin_read_values(c->body, "reference values", &a.values, err);
+    if (r == 0)
+        r = admin_change(c, add, &a, err);
+    buffer_free(&a.values.text);
+    if (r < 0)
+        return r;
+    snprintf(detail, sizeof(detail), "version %u \"%s\"", a.version, a.values.label);
+    admin_log(c, "added reference values", a.uuid, detail);
+    return admin_reply_json(c, 201, json_pack("{s:I}", "version", (json_int_t)a.version), err);
+}
+
+/* ---- /v1/volumes/REF/values/N ---- */
+static int read_version(const char *text, uint32_t *ret, struct error *err)
+{
+    size_t digits = strspn(text, "0123456789");
+    uint64_t n = digits && digits < 11 && !text[digits] ? strtoull(text, NULL, 10) : 0;
+    if (n == 0 || n > UINT32_MAX)
+        return error_set(err, ENOENT, "\"%.40s\" is no version of reference values", text);
+    *ret = (uint32_t)n;
+    return 0;
+}
+
+static int no_version(uint32_t version, struct error *err)
+{
+    return error_set(err, ENOENT, "the volume has no version %u of reference values", version);
+}
+
+static json_t *values_json(const struct store_values *v)
+{
+    json_t *text = NULL;
+    if (admin_parse_stored(&text, buffer_bytes(&v->text), "the stored reference values", NULL) < 0)
+        text = json_null();
+    return json_pack("{s:I, s:b, s:o, s:s, s:o}", "version", (json_int_t)v->version, "valid",
+                     v->valid, "created", admin_time(v->created), "label", v->label, "text", text);
+}
+
+int admin_get_values(struct admin_call *c, struct error *err)
+{
+    _store_volume_ struct store_volume v = {0};
+    struct store_values values = {0};
+    uint32_t version;
+    int r = read_version(c->words[1], &version, err);
+    if (r == 0)
+        r = admin_find_volume(c, c->words[0], &v, err);
+    if (r < 0)
+        return r;
+    int n = store_values_list(c->admin->store, v.uuid, version - 1, &values, 1, err);
+    if (n < 0)
+        return n;
+    r = n == 1 && values.version == version ? admin_reply_json(c, 200, values_json(&values), err)
+                                            : no_version(version, err);
+    buffer_free(&values.text);
+    return r;
+}
+
+struct validity {
+    uint32_t version;
+    bool valid;
+    struct store_volume volume;
+};
+
+static int set_validity(struct admin_call *c, void *arg, struct error *err)
+{
+    struct validity *a = arg;
+    int r = admin_find_volume(c, c->words[0], &a->volume, err);
+    if (r < 0)
+        return r;
+    r = store_values_set_valid(c->admin->store, a->volume.uuid, a->version, a->valid, err);
+    if (r == -ENOENT)
+        return no_version(a->version, err);
+    return r < 0 ? r : admin_policy_renew(c, a->volume.uuid, NULL, err);
+}
+
+int admin_change_values(struct admin_call *c, struct error *err)
+{
+    static const char *const known[] = {"valid", NULL};
+    struct validity a = {0};
+    char uuid[UUID_TEXT_SIZE], detail[64];
+    int r = read_version(c->words[1], &a.version, err);
+    if (r == 0)
+        r = json_only_keys(c->body, known, "request", err);
+    if (r == 0)
+        r = json_get_bool(c->body, "valid", &a.valid, "request", err);
+    if (r == 0)
+        r = admin_change(c, set_validity, &a, err);
+    uuid_format(a.volume.uuid, uuid);
+    store_volume_free(&a.volume);
+    if (r < 0)
+        return r;
+    snprintf(detail, sizeof(detail), "version %u", a.version);
+    admin_log(c, a.valid ? "reference values are valid" : "reference values are not valid any more",
+              uuid, detail);
+    return admin_reply_json(
+        c, 200, json_pack("{s:I, s:b}", "version", (json_int_t)a.version, "valid", a.valid), err);
+}

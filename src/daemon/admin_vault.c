@@ -1,0 +1,141 @@
+/* What only the keeper can do: wrap, unwrap, rewrap, sign. One question at a time. */
+#include "daemon/admin.h"
+#include "base/hex.h"
+#include "crypto/base64.h"
+
+#include <string.h>
+
+#define PATIENCE SECONDS(10)
+#define REWRAP_PATIENCE SECONDS(300) /* every volume once, perhaps in a token */
+
+/* Answers come in the order of questions: those that came too late for theirs are passed over. */
+static int next_answer(struct admin *a, struct frame *f, uint64_t deadline, struct error *err)
+{
+    a->vault_owed++;
+    do {
+        int r = channel_wait(&a->vault, f, deadline, err);
+        if (r < 0)
+            return error_prefix(err, r, "asking the keeper");
+        a->vault_owed--;
+    } while (a->vault_owed > 0);
+    return 0;
+}
+
+/* `ret`: what is behind the result; borrowed until the next question. */
+static int ask(struct admin *a, enum message type, const struct bytes *parts, size_t count,
+               uint64_t patience, struct bytes *ret, struct error *err)
+{
+    uint64_t deadline = clock_now() + patience;
+    struct message_result result;
+    struct frame f;
+    int r = channel_send(&a->vault, type, 0, parts, count, err);
+    if (r == 0)
+        r = channel_drain(&a->vault, deadline, err);
+    if (r == 0)
+        r = next_answer(a, &f, deadline, err);
+    if (r < 0)
+        return r;
+    if (f.body.size < sizeof(result))
+        return error_set(err, EPROTO, "the keeper's answer has %zu bytes", f.body.size);
+    memcpy(&result, f.body.data, sizeof(result));
+    result.text[sizeof(result.text) - 1] = '\0';
+    /* Whatever it is, the request was not at fault. */
+    if (result.code < 0)
+        return error_set(err, result.code == -EHOSTDOWN ? EHOSTDOWN : EIO, "the keeper: %s",
+                         result.text);
+    *ret = BYTES(f.body.data + sizeof(result), f.body.size - sizeof(result));
+    return 0;
+}
+
+static int check_size(struct bytes body, size_t expected, struct error *err)
+{
+    if (body.size != expected)
+        return error_set(err, EPROTO, "the keeper's answer has %zu bytes, expected %zu", body.size,
+                         expected);
+    return 0;
+}
+
+/* Secrets do not stay in the channel until the next question comes. */
+static void forget(struct bytes body)
+{
+    wipe((uint8_t *)(uintptr_t)body.data, body.size);
+}
+
+int admin_vault_wrap(struct admin *a, const uint8_t volume[16], const struct secret *s,
+                     struct buffer *ret, struct error *err)
+{
+    const struct bytes parts[] = {BYTES(volume, 16), secret_bytes(s)};
+    struct bytes body;
+    int r = ask(a, MESSAGE_WRAP, parts, ARRAY_SIZE(parts), PATIENCE, &body, err);
+    if (r == 0 && (body.size == 0 || body.size > STORE_WRAPPED_MAX))
+        r = error_set(err, EPROTO, "the keeper wrapped a secret to %zu bytes", body.size);
+    if (r == 0 && buffer_append(ret, body.data, body.size) < 0)
+        r = error_set(err, ENOMEM, "out of memory");
+    return r;
+}
+
+int admin_vault_unwrap(struct admin *a, const uint8_t volume[16], struct bytes wrapped,
+                       struct secret **ret, struct error *err)
+{
+    const struct bytes parts[] = {BYTES(volume, 16), wrapped};
+    struct bytes body;
+    int r = ask(a, MESSAGE_UNWRAP, parts, ARRAY_SIZE(parts), PATIENCE, &body, err);
+    if (r < 0)
+        return r;
+    r = check_size(body, VOLUME_SECRET_SIZE, err);
+    struct secret *s = r == 0 ? secret_new(VOLUME_SECRET_SIZE) : NULL;
+    if (s)
+        memcpy(secret_data(s), body.data, VOLUME_SECRET_SIZE);
+    else if (r == 0)
+        r = error_set(err, ENOMEM, "no locked memory for a secret");
+    forget(body);
+    if (r == 0)
+        *ret = s;
+    return r;
+}
+
+int admin_rewrap(struct admin_call *c, struct error *err)
+{
+    static const char *const known[] = {NULL};
+    struct message_rewrapped n;
+    struct bytes body;
+    char detail[96];
+    int r = json_only_keys(c->body, known, "request", err);
+    if (r == 0)
+        r = ask(c->admin, MESSAGE_REWRAP, NULL, 0, REWRAP_PATIENCE, &body, err);
+    if (r == 0)
+        r = check_size(body, sizeof(n), err);
+    if (r < 0)
+        return r;
+    memcpy(&n, body.data, sizeof(n));
+    snprintf(detail, sizeof(detail), "done %u, already %u, failed %u", n.done, n.already, n.failed);
+    admin_log(c, "rewrapped all secrets", NULL, detail);
+    return admin_reply_json(c, 200,
+                            json_pack("{s:I, s:I, s:I}", "done", (json_int_t)n.done, "already",
+                                      (json_int_t)n.already, "failed", (json_int_t)n.failed),
+                            err);
+}
+
+/* audit_checkpoint.h says what it is, and verifies it. */
+int admin_get_checkpoint(struct admin_call *c, struct error *err)
+{
+    _buffer_ struct buffer signature = {0};
+    struct message_checkpoint m;
+    struct bytes body;
+    char hash[2 * sizeof(m.hash) + 1];
+    int r = ask(c->admin, MESSAGE_CHECKPOINT, NULL, 0, PATIENCE, &body, err);
+    if (r == 0 && body.size <= sizeof(m))
+        r = error_set(err, EPROTO, "the keeper's checkpoint is not signed");
+    if (r < 0)
+        return r;
+    memcpy(&m, body.data, sizeof(m));
+    if (base64_encode(BYTES(body.data + sizeof(m), body.size - sizeof(m)), &signature) < 0)
+        return error_set(err, ENOMEM, "out of memory");
+    hex_encode(BYTES_OF(m.hash), hash);
+    return admin_reply_json(c, 200,
+                            json_pack("{s:i, s:s, s:I, s:s, s:o, s:o}", "version", 1, "broker",
+                                      c->admin->config->name, "sequence", (json_int_t)m.sequence,
+                                      "hash", hash, "time", admin_time((time_t)m.time), "signature",
+                                      json_stringn((const char *)signature.data, signature.size)),
+                            err);
+}
