@@ -20,8 +20,7 @@
     64 /* at once, on each kind of socket; others wait in the kernel's queue                       \
         */
 #define READ_MAX ((size_t)64 << 10)
-#define LINGER_SECONDS 2
-#define LINGER_MAX (ADMIN_BODY_LARGE) /* of what a refused client still sends */
+#define LINGER_SECONDS 2 /* for what a refused client still sends */
 
 struct kind { /* UNIX sockets and TLS ones do not take each other's place */
     struct evconnlistener *listeners[CONFIG_LISTEN_MAX];
@@ -48,7 +47,7 @@ struct connection {
     struct admin_user user;
     struct admin_call call;
     struct buffer body; /* its whole size from the start; wiped */
-    size_t body_size, lingered;
+    size_t body_size;
 };
 
 /* ---- begin and end ---- */
@@ -263,8 +262,7 @@ static void on_read(struct bufferevent *bev, void *arg)
     } else if (c->stage == BODY) {
         take_body(c, in);
     } else {
-        c->lingered += evbuffer_get_length(in);
-        if (c->lingered > LINGER_MAX || evbuffer_drain(in, evbuffer_get_length(in)) < 0)
+        if (evbuffer_drain(in, evbuffer_get_length(in)) < 0)
             connection_end(c);
     }
 }
