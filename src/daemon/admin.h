@@ -200,6 +200,7 @@ int admin_rewrap(struct admin_call *c, struct error *err);
 int admin_get_page(struct admin_call *c, struct error *err);
 int admin_get_script(struct admin_call *c, struct error *err);
 int admin_get_style(struct admin_call *c, struct error *err);
+int admin_get_icon(struct admin_call *c, struct error *err);
 
 /* ---- admin_http.c ---- */
 struct admin_server;

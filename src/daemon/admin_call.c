@@ -1,9 +1,9 @@
 /* What handlers share: replies, parameters, one transaction a change, texts of times. */
 #include "daemon/admin.h"
 #include "base/hex.h"
+#include "base/utc.h"
 #include "daemon/log.h"
 
-#include <ctype.h>
 #include <string.h>
 
 /* ---- replies ---- */
@@ -150,26 +150,16 @@ json_t *admin_uuid(const uint8_t uuid[16])
     return json_string(text);
 }
 
-#define TIME_FORMAT "%Y-%m-%dT%H:%M:%SZ"
-
 json_t *admin_time(time_t t)
 {
-    struct tm tm;
-    char text[32];
-    if (t == 0 || !gmtime_r(&t, &tm) || !strftime(text, sizeof(text), TIME_FORMAT, &tm))
-        return json_null();
-    return json_string(text);
+    char text[UTC_TEXT_SIZE];
+    return t == 0 || utc_format(t, text) < 0 ? json_null() : json_string(text);
 }
 
-/* What strptime is lenient about does not come back the same. */
 int admin_parse_time(const char *text, const char *key, time_t *ret, struct error *err)
 {
-    struct tm tm = {0};
-    char again[32];
-    const char *end = strptime(text, TIME_FORMAT, &tm);
-    time_t t = end && !*end ? timegm(&tm) : -1;
-    if (t <= 0 || !gmtime_r(&t, &tm) || !strftime(again, sizeof(again), TIME_FORMAT, &tm) ||
-        strcmp(again, text) != 0)
+    time_t t;
+    if (utc_parse(text, &t) < 0 || t <= 0)
         return error_set(err, EINVAL,
                          "\"%s\": expected a time like \"2026-01-31T00:00:00Z\", found \"%.40s\"",
                          key, text);

@@ -1,4 +1,4 @@
-/* The status page: three files, which read the same interface as everyone else. */
+/* The status page: files that the build put in, which read the same interface as everyone else. */
 #include "daemon/admin.h"
 #include "daemon/page/page.h"
 
@@ -32,4 +32,9 @@ int admin_get_script(struct admin_call *c, struct error *err)
 int admin_get_style(struct admin_call *c, struct error *err)
 {
     return serve(c, "status.css", "text/css; charset=utf-8", err);
+}
+
+int admin_get_icon(struct admin_call *c, struct error *err)
+{
+    return serve(c, "icon.svg", "image/svg+xml", err);
 }

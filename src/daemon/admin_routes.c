@@ -18,6 +18,7 @@ static const struct admin_route routes[] = {
     {"GET", "/", ADMIN_READER, 0, NULL, admin_get_page},
     {"GET", "/status.js", ADMIN_READER, 0, NULL, admin_get_script},
     {"GET", "/status.css", ADMIN_READER, 0, NULL, admin_get_style},
+    {"GET", "/icon.svg", ADMIN_READER, 0, NULL, admin_get_icon},
     {"GET", "/v1/status", ADMIN_READER, 0, NULL, admin_get_status},
     {"GET", "/v1/volumes", ADMIN_READER, 0, volumes_query, admin_list_volumes},
     {"POST", "/v1/volumes", ADMIN_ADMIN, LARGE, NULL, admin_add_volume},

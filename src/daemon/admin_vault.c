@@ -1,7 +1,6 @@
 /* What only the keeper can do: wrap, unwrap, rewrap, sign. One question at a time. */
 #include "daemon/admin.h"
-#include "base/hex.h"
-#include "crypto/base64.h"
+#include "broker/audit_checkpoint.h"
 
 #include <string.h>
 
@@ -116,26 +115,24 @@ int admin_rewrap(struct admin_call *c, struct error *err)
                             err);
 }
 
-/* audit_checkpoint.h says what it is, and verifies it. */
 int admin_get_checkpoint(struct admin_call *c, struct error *err)
 {
-    _buffer_ struct buffer signature = {0};
+    struct audit_checkpoint to = {0};
     struct message_checkpoint m;
     struct bytes body;
-    char hash[2 * sizeof(m.hash) + 1];
     int r = ask(c->admin, MESSAGE_CHECKPOINT, NULL, 0, PATIENCE, &body, err);
-    if (r == 0 && body.size <= sizeof(m))
-        r = error_set(err, EPROTO, "the keeper's checkpoint is not signed");
+    if (r == 0 && (body.size <= sizeof(m) || body.size - sizeof(m) > sizeof(to.signature)))
+        r = error_set(err, EPROTO, "the keeper's checkpoint has %zu bytes", body.size);
     if (r < 0)
         return r;
     memcpy(&m, body.data, sizeof(m));
-    if (base64_encode(BYTES(body.data + sizeof(m), body.size - sizeof(m)), &signature) < 0)
-        return error_set(err, ENOMEM, "out of memory");
-    hex_encode(BYTES_OF(m.hash), hash);
-    return admin_reply_json(c, 200,
-                            json_pack("{s:i, s:s, s:I, s:s, s:o, s:o}", "version", 1, "broker",
-                                      c->admin->config->name, "sequence", (json_int_t)m.sequence,
-                                      "hash", hash, "time", admin_time((time_t)m.time), "signature",
-                                      json_stringn((const char *)signature.data, signature.size)),
-                            err);
+    to.state.sequence = m.sequence;
+    memcpy(to.state.hash, m.hash, sizeof(m.hash));
+    to.time = (time_t)m.time;
+    to.signature_size = body.size - sizeof(m);
+    memcpy(to.signature, body.data + sizeof(m), to.signature_size);
+    snprintf(to.broker, sizeof(to.broker), "%s", c->admin->config->name);
+    c->reply.status = 200;
+    c->reply.type = "application/json";
+    return audit_checkpoint_format(&to, &c->reply.body, err);
 }

@@ -92,12 +92,6 @@
     setText(e, Math.abs(seconds) < 5 ? "just now" : relative.format(Math.trunc(seconds / size), unit));
   }
 
-  const timeElement = (iso) => {
-    const e = make("time");
-    showTime(e, iso);
-    return e;
-  };
-
   /* ---- asking ---- */
   async function ask(path, options = {}) {
     const answer = await fetch(path, {
@@ -159,14 +153,15 @@
   const nameOf = (r) => r.name || r.volume;
 
   function createRequest(r) {
-    const times = make("span");
+    const times = make("span"), last = make("time");
     const li = make("li", {},
       make("div", { class: "who" },
         make("h3", {}, nameOf(r)),
-        make("p", {}, "asked by ", make("span", {}, r.peer || "an unknown address"), " ", times),
+        make("p", {}, r.peer || "An unknown address", " asked ", times, ", last ", last),
         make("p", { class: "quiet" }, "hardware ", make("code", { title: r.attester },
           `${r.attester.slice(0, 16)}…`), ", request ", make("code", {}, r.id.slice(0, 8)))));
     li.times = times;
+    li.last = last;
     li.buttons = make("p", { class: "buttons" },
       make("button", { type: "button", class: "main", "aria-label": `Approve ${nameOf(r)}`,
         onclick: () => decide(r, "approve") }, "Approve…"),
@@ -177,10 +172,9 @@
   }
 
   function updateRequest(li, r) {
-    const t = timeElement(r.seen);
     li.buttons.hidden = state.role !== "admin";
-    setText(li.times, `${r.count === 1 ? "once" : `${r.count} times`}, ${t.textContent}`);
-    li.times.title = t.title;
+    setText(li.times, r.count === 1 ? "once" : `${r.count} times`);
+    showTime(li.last, r.seen);
   }
 
   function showRequests(requests) {
@@ -296,14 +290,16 @@
     const open = below.hidden;
     below.hidden = !open;
     row.button.setAttribute("aria-expanded", String(open));
-    if (!open || below.firstChild) return;
+    if (!open || (below.firstChild && !below.failed)) return;
+    below.failed = false;
+    below.replaceChildren();
     const cell = make("td", { role: "cell", colspan: "6" }, "Loading…");
     below.append(cell);
     try {
       showDetails(cell, await askJson(`/v1/audit/${encodeURIComponent(r.id)}`));
     } catch (e) {
-      below.replaceChildren(make("td", { role: "cell", colspan: "6" }, `Not available: ${e.message}`));
-      setTimeout(() => below.hidden && below.replaceChildren(), 0);
+      cell.replaceChildren(`Not available: ${e.message}`);
+      below.failed = true;
     }
   }
 
@@ -359,9 +355,15 @@
     return ["good", "Enabled", v.not_after ? `until ${new Date(v.not_after).toLocaleString()}` : ""];
   }
 
+  function span(seconds) {
+    const [size, unit] = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]]
+      .find(([s]) => seconds % s === 0);
+    return seconds === size ? unit : `${seconds / size} ${unit}s`;
+  }
+
   function updateVolume(row, v) {
     const [kind, word, note] = stateOf(v);
-    const rate = v.rate ? `, at most ${v.rate.count} in ${v.rate.seconds} s` : "";
+    const rate = v.rate ? `, at most ${v.rate.count} per ${span(v.rate.seconds)}` : "";
     const valid = v.values.filter((x) => x.valid).length;
     setText(row.name, v.name);
     setText(row.uuid, v.name === v.uuid ? "" : v.uuid);
