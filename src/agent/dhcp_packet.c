@@ -13,6 +13,7 @@ enum {
     OPTION_PAD = 0,
     OPTION_MASK = 1,
     OPTION_ROUTER = 3,
+    OPTION_DNS = 6,
     OPTION_REQUESTED = 50,
     OPTION_LEASE = 51,
     OPTION_TYPE = 53,
@@ -75,7 +76,8 @@ static uint8_t *put_option_be32(uint8_t *p, uint8_t code, uint32_t value)
 
 void dhcp_build(const struct dhcp_request *q, uint8_t ret[DHCP_REQUEST_SIZE])
 {
-    static const uint8_t wanted[] = {OPTION_MASK, OPTION_ROUTER, OPTION_LEASE, OPTION_SERVER};
+    static const uint8_t wanted[] = {OPTION_MASK, OPTION_ROUTER, OPTION_DNS, OPTION_LEASE,
+                                     OPTION_SERVER};
     static const uint8_t max_size[] = {1500 >> 8, 1500 & 255};
     const uint8_t type = (uint8_t)q->type;
     uint8_t client_id[7] = {1 /* Ethernet */};
@@ -136,6 +138,17 @@ static uint32_t value_be32(struct bytes value)
     return read_be32(&r);
 }
 
+/* RFC 2132, 3.8: a list, whose unusable entries are passed over. */
+static void take_dns(struct bytes value, uint32_t ret[DHCP_DNS_MAX])
+{
+    struct reader r = reader_of(value);
+    for (size_t n = 0; n < DHCP_DNS_MAX && reader_left(&r) >= 4;) {
+        uint32_t address = read_be32(&r);
+        if (ipv4_is_usable(address))
+            ret[n++] = address;
+    }
+}
+
 /* A repeated option is taken from its first place. Fields stay 0 when absent or too short. */
 static int parse_options(struct reader *r, struct dhcp_reply *d)
 {
@@ -154,6 +167,8 @@ static int parse_options(struct reader *r, struct dhcp_reply *d)
             d->mask = value_be32(value);
         else if (code == OPTION_ROUTER && value.size >= 4 && !d->router)
             d->router = value_be32(value);
+        else if (code == OPTION_DNS && !d->dns[0])
+            take_dns(value, d->dns);
         else if (code == OPTION_SERVER && value.size == 4 && !d->server)
             d->server = value_be32(value);
         else if (code == OPTION_LEASE && value.size == 4 && !d->lease)

@@ -1,7 +1,7 @@
 /*
  * DHCPv4 messages (RFC 2131, 2132) as IP packets. Pure: no sockets, no clock. The server is the
- * host's and hostile; of its answers only address, mask, router, lease time and server identifier
- * are ever looked at (ATTACKS, C6).
+ * host's and hostile; of its answers only address, mask, router, DNS servers, lease time and server
+ * identifier are ever looked at (ATTACKS, C6).
  */
 #ifndef ENCROOT_AGENT_DHCP_PACKET_H
 #define ENCROOT_AGENT_DHCP_PACKET_H
@@ -12,6 +12,8 @@
 #define DHCP_SERVER_PORT 67
 /* IP, UDP and BOOTP headers and the few options we send; also BOOTP's minimum of 300 bytes. */
 #define DHCP_REQUEST_SIZE (20 + 8 + 300)
+
+#define DHCP_DNS_MAX 3 /* servers taken from an answer */
 
 enum dhcp_type { DHCP_DISCOVER = 1, DHCP_OFFER, DHCP_REQUEST, DHCP_DECLINE, DHCP_ACK, DHCP_NAK };
 
@@ -32,7 +34,8 @@ struct dhcp_reply {
     uint32_t mask;       /* contiguous, at least /1 */
     uint32_t router;     /* 0: none */
     uint32_t server;
-    uint32_t lease; /* seconds; UINT32_MAX: for ever */
+    uint32_t lease;             /* seconds; UINT32_MAX: for ever */
+    uint32_t dns[DHCP_DNS_MAX]; /* usable ones, in the server's order; 0 behind the last */
 };
 
 void dhcp_build(const struct dhcp_request *q, uint8_t ret[DHCP_REQUEST_SIZE]);

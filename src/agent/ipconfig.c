@@ -8,6 +8,7 @@
 
 #define FIELDS_MAX 10
 #define FIELD_SIZE 64
+#define DNS_AT 7
 
 static const struct {
     const char *name;
@@ -81,10 +82,25 @@ static int split(const char *word, size_t size, char fields[FIELDS_MAX][FIELD_SI
     return 0;
 }
 
+static int parse_dns(char fields[FIELDS_MAX][FIELD_SIZE], size_t n, struct ip_setting *s)
+{
+    size_t count = 0;
+    for (size_t i = DNS_AT; i < n && i < DNS_AT + IPCONFIG_DNS_MAX; i++) {
+        uint32_t address = 0;
+        if (!fields[i][0])
+            continue;
+        if (parse_address(fields[i], &address) < 0 || !ipv4_is_usable(address))
+            return -EINVAL;
+        s->dns[count++] = address;
+    }
+    return 0;
+}
+
 static int parse_long(char fields[FIELDS_MAX][FIELD_SIZE], size_t n, struct ip_setting *s)
 {
-    /* client, server, gateway, netmask, hostname, device, method; server and hostname unused */
-    if (n > 5 && set_device(s, fields[5]) < 0)
+    /* client, server, gateway, netmask, hostname, device, method, DNS, DNS; server and hostname
+     * unused */
+    if ((n > 5 && set_device(s, fields[5]) < 0) || parse_dns(fields, n, s) < 0)
         return -EINVAL;
     enum ip_method method = IP_DHCP;
     if (n > 6 && fields[6][0] && find_method(fields[6], &method) < 0)

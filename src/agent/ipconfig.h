@@ -9,6 +9,7 @@
 #include <net/if.h>
 
 #define IPCONFIG_MAX 8
+#define IPCONFIG_DNS_MAX 2
 
 enum ip_method { IP_DHCP, IP_STATIC, IP_OFF };
 
@@ -17,7 +18,8 @@ struct ip_setting {
     enum ip_method method;
     uint32_t address; /* host order; with IP_STATIC */
     uint32_t mask;
-    uint32_t gateway; /* 0: none */
+    uint32_t gateway;               /* 0: none */
+    uint32_t dns[IPCONFIG_DNS_MAX]; /* instead of DHCP's; 0 behind the last */
 };
 
 struct ipconfig {
@@ -28,7 +30,7 @@ struct ipconfig {
 /*
  * Every ip= in a kernel command line:
  *     ip=dhcp|on|any|both|off|none    ip=<device>:dhcp    ip=<device>:off
- *     ip=<client>:<server>:<gateway>:<netmask>:<hostname>:<device>:<method>[:…]
+ *     ip=<client>:<server>:<gateway>:<netmask>:<hostname>:<device>:<method>[:<dns>:<dns>[:…]]
  * The netmask is dotted or a prefix length. -EINVAL names the parameter that makes no sense.
  */
 int ipconfig_parse(const char *cmdline, struct ipconfig *ret, struct error *err) _must_use_;

@@ -309,6 +309,27 @@ const struct in6_addr *network_address6(const struct network *n, size_t index)
     return index < n->six_count ? &n->six[index] : NULL;
 }
 
+static uint32_t link_dns(const struct network *n, const struct link *l, size_t index)
+{
+    if (!l->address)
+        return 0;
+    const struct ip_setting *s = ipconfig_for(&n->config, l->name);
+    if (s && s->dns[0])
+        return index < IPCONFIG_DNS_MAX ? s->dns[index] : 0;
+    return l->method == IP_DHCP ? l->dhcp.on.dns[index] : 0;
+}
+
+uint32_t network_dns(const struct network *n, size_t index)
+{
+    for (size_t rank = 0; rank < DHCP_DNS_MAX; rank++)
+        for (size_t i = 0; i < n->count; i++) {
+            uint32_t server = link_dns(n, &n->links[i], rank);
+            if (server && index-- == 0)
+                return server;
+        }
+    return 0;
+}
+
 unsigned network_generation(const struct network *n)
 {
     return n->generation;

@@ -29,6 +29,9 @@ void network_work(struct network *n, uint64_t now);
 uint32_t network_address(const struct network *n, size_t index);
 /* The index-th IPv6 address; NULL behind the last. */
 const struct in6_addr *network_address6(const struct network *n, size_t index);
+/* The index-th DNS server, by ip= or else DHCP, the first of each interface before the second of
+ * any; 0 behind the last. The same one may come twice. */
+uint32_t network_dns(const struct network *n, size_t index);
 /* Changes whenever an address came or went. */
 unsigned network_generation(const struct network *n);
 /* Leave the interfaces as the guest's own set-up expects them: down, without addresses. */

@@ -39,7 +39,7 @@ static const char modules[] =
 static const char fstab[] = "# <what> <where>\nUUID=1-2\t/\text4\terrors=remount-ro 0 1\n"
                             "LABEL=\"a\\040b\" /boot ext2 defaults\n/dev/vda15 /boot/efi vfat\n";
 
-static const char ipconfig[] = "root=/dev/vda1 ip=10.0.2.15::10.0.2.2:24:guest:eth0:off quiet "
+static const char ipconfig[] = "root=/dev/vda1 ip=10.0.2.15::10.0.2.2:24:guest:eth0:off:9.9.9.9:1.1.1.1 quiet "
                                "ip=eth1:dhcp ip=10.0.2.16::10.0.2.2:255.255.255.0::eth2:none ";
 
 static const char cmdline[] = "root=UUID=1-2 ro rootflags=data=ordered console=ttyS0,115200 quiet "

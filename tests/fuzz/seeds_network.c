@@ -18,7 +18,9 @@ void seeds_dhcp(struct corpus *c)
     static const uint8_t types[] = {DHCP_OFFER, DHCP_ACK, DHCP_NAK, DHCP_DISCOVER};
     for (size_t i = 0; i < sizeof(types); i++) {
         char name[32];
+        static const uint8_t dns[] = {10, 0, 2, 3, 127, 0, 0, 1, 9, 9, 9, 9};
         struct answer a = full_answer(0, types[i], ADDRESS, 3600);
+        add_option(&a, 6, dns, sizeof(dns));
         struct bytes packet = end_answer(&a);
         snprintf(name, sizeof(name), "packet-%u", types[i]);
         c->prefix = BYTES(&whole, 1);

@@ -83,6 +83,34 @@ static void bad_masks_are_refused_and_absent_ones_guessed(void **state)
     assert_int_equal(d.router, 0);
 }
 
+/* At most three, and none that cannot be a server's address. */
+static void dns_servers_are_read(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t size;
+        uint8_t value[24];
+        uint32_t expected[DHCP_DNS_MAX];
+    } cases[] = {
+        {4, {10, 0, 2, 3}, {0x0a000203}},
+        {8, {10, 0, 2, 3, 9, 9, 9, 9}, {0x0a000203, 0x09090909}},
+        {16,
+         {1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4},
+         {0x01010101, 0x02020202, 0x03030303}},
+        {16, {0, 0, 0, 0, 127, 0, 0, 1, 224, 0, 0, 1, 4, 4, 4, 4}, {0x04040404}},
+        {7, {1, 1, 1, 1, 2, 2, 2}, {0x01010101}},
+        {3, {1, 1, 1}, {0}},
+        {0, {0}, {0}},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct answer a = full_answer(7, DHCP_ACK, ADDRESS, 60);
+        struct dhcp_reply d;
+        add_option(&a, 6, cases[i].value, cases[i].size);
+        assert_int_equal(dhcp_parse(end_answer(&a), 7, mac, &d), 0);
+        assert_memory_equal(d.dns, cases[i].expected, sizeof(d.dns));
+    }
+}
+
 /* C6: whatever else a server says has no effect at all. */
 static void other_options_mean_nothing(void **state)
 {
@@ -348,6 +376,23 @@ static void ip_static(void **state)
     assert_null(ipconfig_for(&c, "eth2"));
 }
 
+static void ip_names_dns_servers(void **state)
+{
+    (void)state;
+    struct ipconfig c;
+    const char *line = "ip=10.1.2.3::10.1.2.1:24::eth0:none:9.9.9.9:1.1.1.1 "
+                       "ip=:::::eth1:dhcp::8.8.8.8 ip=10.1.2.4:::24::eth2:none:::7.7.7.7";
+    assert_int_equal(ipconfig_parse(line, &c, NULL), 0);
+    const struct ip_setting *s = ipconfig_for(&c, "eth0");
+    assert_int_equal(s->dns[0], 0x09090909);
+    assert_int_equal(s->dns[1], 0x01010101);
+    s = ipconfig_for(&c, "eth1");
+    assert_int_equal(s->method, IP_DHCP);
+    assert_int_equal(s->dns[0], 0x08080808);
+    assert_int_equal(s->dns[1], 0);
+    assert_int_equal(ipconfig_for(&c, "eth2")->dns[0], 0); /* the last field is for NTP */
+}
+
 static void ip_nonsense_is_named(void **state)
 {
     (void)state;
@@ -364,6 +409,8 @@ static void ip_nonsense_is_named(void **state)
         "ip=10.0.0.1:::24::averyveryverylongname0:none",
         "ip=10.0.0.1:::24::../eth0:none",
         "ip=:::::eth0:static",
+        "ip=10.0.0.1:::24::eth0:none:name.example",
+        "ip=10.0.0.1:::24::eth0:none::127.0.0.1",
         "ip=a:b:c:d:e:f:g:h:i:j:k",
     };
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -391,6 +438,7 @@ int main(void)
         cmocka_unit_test(answers_to_others_are_ignored),
         cmocka_unit_test(useless_addresses_are_refused),
         cmocka_unit_test(bad_masks_are_refused_and_absent_ones_guessed),
+        cmocka_unit_test(dns_servers_are_read),
         cmocka_unit_test(other_options_mean_nothing),
         cmocka_unit_test(truncations_never_pass_the_end),
         cmocka_unit_test(takes_an_address),
@@ -405,6 +453,7 @@ int main(void)
         cmocka_unit_test(short_leases_do_not_keep_us_busy),
         cmocka_unit_test(ip_forms),
         cmocka_unit_test(ip_static),
+        cmocka_unit_test(ip_names_dns_servers),
         cmocka_unit_test(ip_nonsense_is_named),
         cmocka_unit_test(ip_inside_quotes_is_another_parameters_value),
     };

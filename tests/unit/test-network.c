@@ -85,6 +85,7 @@ static void answer(int tap, uint32_t xid, uint8_t type, uint32_t router)
     add_number(&a, 3, router);
     add_number(&a, 54, SERVER);
     add_number(&a, 51, 600);
+    add_number(&a, 6, router + 1);
     struct bytes packet = end_answer(&a);
     memcpy(frame, mac, sizeof(mac));
     frame[12] = 8; /* IPv4 */
@@ -124,6 +125,8 @@ static void a_lease_configures_the_interface(void **state)
     be_the_server(n, tap);
     assert_int_equal(network_address(n, 0), ADDRESS);
     assert_int_equal(kernel_address("eth0"), ADDRESS);
+    assert_int_equal(network_dns(n, 0), SERVER + 1);
+    assert_int_equal(network_dns(n, 1), 0);
     network_close(n);
     assert_int_equal(kernel_address("eth0"), 0);
     close(tap);
@@ -167,6 +170,28 @@ static void a_renewal_may_change_the_router(void **state)
     assert_int_equal(kernel_address("eth0"), ADDRESS);
     network_close(n);
     close(tap);
+}
+
+/* The first server of each interface comes before the second of any; the owner's word before
+ * DHCP's. */
+static void dns_servers_of_all_interfaces(void **state)
+{
+    (void)state;
+    int taps[] = {possible ? plug("eth0") : -1, possible ? plug("eth1") : -1};
+    struct network *n =
+        start("ip=:::::eth0:dhcp:9.9.9.9:8.8.8.8 ip=10.9.8.7:::24::eth1:none:1.1.1.1");
+    assert_int_equal(network_dns(n, 0), 0x01010101); /* no address on eth0 yet */
+    assert_int_equal(network_dns(n, 1), 0);
+    be_the_server(n, taps[0]);
+    for (int i = 0; i < 100 && network_dns(n, 2) == 0; i++)
+        turn(n);
+    uint32_t sum = network_dns(n, 0) + network_dns(n, 1);
+    assert_int_equal(sum, 0x09090909 + 0x01010101); /* in the order of the interfaces */
+    assert_int_equal(network_dns(n, 2), 0x08080808);
+    assert_int_equal(network_dns(n, 3), 0);
+    network_close(n);
+    close(taps[0]);
+    close(taps[1]);
 }
 
 static void an_interface_that_goes_takes_its_address(void **state)
@@ -302,6 +327,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_lease_configures_the_interface),
         cmocka_unit_test(a_renewal_may_change_the_router),
+        cmocka_unit_test(dns_servers_of_all_interfaces),
         cmocka_unit_test(an_interface_that_goes_takes_its_address),
         cmocka_unit_test(an_interface_that_is_plugged_in_again_is_a_new_one),
         cmocka_unit_test(the_static_address_goes_to_what_is_plugged_in_again),
