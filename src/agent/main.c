@@ -36,11 +36,7 @@ static int load_config(struct agent_config *ret, struct error *err)
 {
     _buffer_ struct buffer text = {.max = AGENT_CONFIG_MAX + 1};
     int r = read_file(AGENT_CONFIG_PATH, AGENT_CONFIG_MAX, &text, err);
-    if (r == 0)
-        r = agent_config_parse(ret, buffer_bytes(&text), err);
-    if (r == 0 && ret->listen_port == 0)
-        r = error_set(err, EINVAL, "agent.json: no listen_port, so no broker could ever connect");
-    return r;
+    return r < 0 ? r : agent_config_parse(ret, buffer_bytes(&text), err);
 }
 
 static void load_ipconfig(struct ipconfig *ret)

@@ -4,6 +4,7 @@
 #include "base/hex.h"
 #include "cli/command.h"
 #include "cli/image_report.h"
+#include "cli/meeting.h"
 #include "cli/options.h"
 #include "cli/paths.h"
 #include "cli/progress.h"
@@ -20,7 +21,8 @@
 struct arguments {
     const char *input, *references, *output, *folder, *key, *format, *ip, *append, *on_failure;
     const char *agent, *hash_out;
-    uint64_t root_partition, port, deadline;
+    struct meeting_options meeting;
+    uint64_t root_partition, deadline;
     bool full, force, json, quiet;
 };
 
@@ -42,6 +44,7 @@ struct inputs {
     struct reference_values references;
     char **append;
     char *hash_out;
+    struct meeting meeting;
     struct image_request request;
     struct image_target target;
 };
@@ -194,13 +197,23 @@ static int load_target(const struct arguments *a, struct inputs *in, struct erro
     return r;
 }
 
+static int load_meeting(const struct arguments *a, struct inputs *in, struct error *err)
+{
+    int r = meeting_choose(&a->meeting, &in->meeting, err);
+    in->request.brokers = in->meeting.brokers;
+    in->request.broker_count = in->meeting.broker_count;
+    in->request.listen_port = in->meeting.listen_port;
+    return r;
+}
+
 static int load(const struct arguments *a, struct inputs *in, struct error *err)
 {
     in->request = (struct image_request){.input = a->input,
                                          .root_partition = (unsigned)a->root_partition,
-                                         .port = (uint16_t)a->port,
                                          .deadline = (uint32_t)a->deadline};
     int r = paths_of(&in->paths, a->folder, err);
+    if (r == 0)
+        r = load_meeting(a, in, err);
     if (r == 0)
         r = load_target(a, in, err);
     if (r == 0)
@@ -236,6 +249,7 @@ static int encrypt(const struct arguments *a, struct error *err)
     if (r < 0)
         return r;
     _json_ json_t *report = image_report_encrypted(&plan, &in.target, &stats);
+    meeting_report(&in.meeting, report);
     /* It is done, whatever can be told of it. */
     if (!report)
         fputs("encroot: encrypted; out of memory for the report\n", stderr);
@@ -248,10 +262,7 @@ static int encrypt(const struct arguments *a, struct error *err)
 
 int cmd_image_encrypt(int argc, char **argv)
 {
-    struct arguments a = {.folder = ".",
-                          .port = AGENT_LISTEN_PORT,
-                          .deadline = IMAGE_DEADLINE,
-                          .on_failure = "reboot"};
+    struct arguments a = {.folder = ".", .deadline = IMAGE_DEADLINE, .on_failure = "reboot"};
     const struct option_spec options[] = {
         {'i', "input", OPTION_STRING, "IMAGE", "the image, raw or qcow2; it is only read", &a.input,
          0, 0},
@@ -281,8 +292,15 @@ int cmd_image_encrypt(int argc, char **argv)
          0},
         {0, "append", OPTION_STRING, "ARGS", "further words for the kernel command line", &a.append,
          0, 0},
-        {'p', "port", OPTION_UINT, "N", "where the agent listens (default: 7220)", &a.port, 1,
-         UINT16_MAX},
+        {0, "broker", OPTION_LIST, "HOST[:PORT]",
+         "a broker that the agent dials: name, IPv4 or [IPv6]\naddress; port: 7221; up to 8 times",
+         &a.meeting.brokers, 0, 0},
+        {0, "listen", OPTION_FLAG, NULL,
+         "the agent listens, too, for `encroot unlock` (default:\nonly without --broker)",
+         &a.meeting.listen, 0, 0},
+        {0, "no-listen", OPTION_FLAG, NULL, "it dials only", &a.meeting.no_listen, 0, 0},
+        {'p', "port", OPTION_UINT, "N", "where the agent listens (default: 7220); means --listen",
+         &a.meeting.port, 1, UINT16_MAX},
         {0, "deadline", OPTION_UINT, "SECONDS",
          "how long the agent waits for the key (default: 900)", &a.deadline, 1, 7 * 24 * 3600},
         {0, "on-failure", OPTION_STRING, "ACTION", "then: reboot or poweroff (default: reboot)",
@@ -307,7 +325,9 @@ int cmd_image_encrypt(int argc, char **argv)
         .example =
             "  encroot init keys && cd keys\n"
             "  encroot image measure -i debian.qcow2 -o debian.hash.json\n"
-            "  encroot image encrypt -i debian.qcow2 -g debian.hash.json -o debian-enc.qcow2",
+            "  encroot image encrypt -i debian.qcow2 -g debian.hash.json -o debian-enc.qcow2\n"
+            "  encroot image encrypt -i debian.qcow2 -o fleet.qcow2 \\\n"
+            "      --broker keys1.example.org --broker keys2.example.org:8443",
     };
     int code = options_parse(&u, argc, argv, NULL);
     if (code != OPTIONS_DONE)

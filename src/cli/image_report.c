@@ -191,7 +191,14 @@ void image_report_print_encrypted(const json_t *report, const char *folder)
                text(root, "volume"), (unsigned long long)number(root, "sector_size"));
     print_entries(report);
     plain_line(stdout, "%-12s %s", "hash.json", text(report, "hash_json"));
-    puts("\nNext: boot it; its console names an address and a port. Then");
+    size_t brokers = json_array_size(json_object_get(report, "brokers"));
+    if (brokers)
+        printf("\nNext: boot it; the agent dials %zu broker%s by itself.\n", brokers,
+               brokers == 1 ? "" : "s");
+    if (!number(report, "listen_port"))
+        return;
+    puts(brokers ? "It listens, too:"
+                 : "\nNext: boot it; its console names an address and a port. Then");
     plain_line(stdout, "  encroot unlock -i ADDRESS -m RIM -f %s%s%s", text(report, "hash_json"),
                strcmp(folder, ".") == 0 ? "" : " -d ", strcmp(folder, ".") == 0 ? "" : folder);
 }

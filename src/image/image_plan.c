@@ -204,7 +204,8 @@ static int make_initramfs(struct image_plan *p, const struct image_request *q,
         .root_read_only = k->read_only,
         .root_flags = k->root_flags,
         .pin_count = q->pin_count,
-        .listen_port = q->port,
+        .listen_port = q->listen_port,
+        .broker_count = q->broker_count,
         .deadline = q->deadline,
         .on_failure = q->on_failure,
         .modules = list,
@@ -213,6 +214,8 @@ static int make_initramfs(struct image_plan *p, const struct image_request *q,
     memcpy(config.volume_uuid, p->volume_uuid, sizeof(config.volume_uuid));
     memcpy(config.partition_uuid, root->uuid, sizeof(config.partition_uuid));
     memcpy(config.pins, q->pins, sizeof(config.pins));
+    for (size_t i = 0; i < q->broker_count && i < AGENT_BROKERS_MAX; i++)
+        config.brokers[i] = q->brokers[i];
     k->module_count = modules.plan.count;
     struct initramfs_content content = {
         .agent = q->agent,

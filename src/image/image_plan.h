@@ -24,7 +24,9 @@ struct image_request {
     uint8_t pins[AGENT_PINS_MAX][32];
     size_t pin_count;
     struct cmdline_options cmdline;
-    uint16_t port;
+    const struct broker_address *brokers; /* to dial; at most AGENT_BROKERS_MAX */
+    size_t broker_count;
+    uint16_t listen_port; /* 0: do not listen */
     uint32_t deadline;
     enum agent_failure_action on_failure;
     const struct reference_values *references; /* the input must have these; NULL: any */

@@ -138,20 +138,69 @@ static int parse_pins(struct agent_config *c, json_t *array, const char *where, 
     return 0;
 }
 
+static int parse_endpoint(struct agent_config *c, json_t *o, struct error *err)
+{
+    static const char *const known[] = {"host", "port", NULL};
+    struct broker_address *b = &c->brokers[c->broker_count];
+    char where[64];
+    snprintf(where, sizeof(where), "agent.json: broker: endpoint %zu", c->broker_count);
+    const char *host = NULL;
+    uint64_t port = 0;
+    int r;
+    if (!json_is_object(o))
+        return error_set(err, EINVAL, "%s must be an object", where);
+    if ((r = json_only_keys(o, known, where, err)) < 0 ||
+        (r = json_get_string(o, "host", &host, where, err)) < 0 ||
+        (r = json_get_uint(o, "port", UINT16_MAX, &port, where, err)) < 0)
+        return r;
+    if ((r = broker_host_check(host, err)) < 0)
+        return error_prefix(err, r, "%s: \"host\"", where);
+    if (port == 0)
+        return invalid(where, "port", "from 1 to 65535", err);
+    memcpy(b->host, host, strlen(host) + 1);
+    b->port = (uint16_t)port;
+    for (size_t i = 0; i < c->broker_count; i++)
+        if (c->brokers[i].port == b->port && strcasecmp(c->brokers[i].host, b->host) == 0)
+            return error_set(err, EINVAL, "%s: %s port %u is listed twice", where, host, b->port);
+    c->broker_count++;
+    return 0;
+}
+
+static int parse_endpoints(struct agent_config *c, json_t *array, const char *where,
+                           struct error *err)
+{
+    size_t n = json_array_size(array);
+    if (n > AGENT_BROKERS_MAX)
+        return error_set(err, EINVAL, "%s: \"endpoints\" has %zu entries, at most %d are allowed",
+                         where, n, AGENT_BROKERS_MAX);
+    if (n == 0 && c->listen_port == 0)
+        return error_set(
+            err, EINVAL,
+            "%s: \"listen_port\" is 0 and \"endpoints\" is empty: the agent would reach "
+            "no broker, and none the agent",
+            where);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < n; i++)
+        r = parse_endpoint(c, json_array_get(array, i), err);
+    return r;
+}
+
 static int parse_broker(struct agent_config *c, json_t *o, struct error *err)
 {
-    static const char *const known[] = {"pins", "listen_port", NULL};
+    static const char *const known[] = {"pins", "listen_port", "endpoints", NULL};
     const char *where = "agent.json: broker";
     json_t *pins = NULL;
+    json_t *endpoints = NULL;
     uint64_t port = 0;
     int r;
     if ((r = json_only_keys(o, known, where, err)) < 0 ||
         (r = json_get_array(o, "pins", &pins, where, err)) < 0 ||
         (r = parse_pins(c, pins, where, err)) < 0 ||
-        (r = json_get_uint(o, "listen_port", UINT16_MAX, &port, where, err)) < 0)
+        (r = json_get_uint(o, "listen_port", UINT16_MAX, &port, where, err)) < 0 ||
+        (r = json_get_array(o, "endpoints", &endpoints, where, err)) < 0)
         return r;
     c->listen_port = (uint16_t)port;
-    return 0;
+    return parse_endpoints(c, endpoints, where, err);
 }
 
 /* ---- modules ---- */
@@ -328,6 +377,15 @@ static json_t *format_pins(const struct agent_config *c)
     return array;
 }
 
+static json_t *format_endpoints(const struct agent_config *c)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; array && i < c->broker_count; i++)
+        json_array_append_new(array, json_pack("{s:s, s:i}", "host", c->brokers[i].host, "port",
+                                               (int)c->brokers[i].port));
+    return array;
+}
+
 static json_t *format_config(const struct agent_config *c)
 {
     char volume[UUID_TEXT_SIZE];
@@ -336,14 +394,15 @@ static json_t *format_config(const struct agent_config *c)
     uuid_format(c->partition_uuid, partition);
     /* json_pack keeps the order given here, so the text is deterministic. */
     return json_pack(
-        "{s:i, s:{s:s, s:s, s:s, s:I, s:I, s:I}, s:{s:s, s:b, s:s}, s:{s:o, s:i}, s:I, s:s, s:o}",
+        "{s:i, s:{s:s, s:s, s:s, s:I, s:I, s:I}, s:{s:s, s:b, s:s}, s:{s:o, s:i, s:o}, s:I, s:s, "
+        "s:o}",
         "version", CONFIG_VERSION, "volume", "uuid", volume, "partition", partition, "cipher",
         c->cipher, "sector_size", (json_int_t)c->sector_size, "data_offset",
         (json_int_t)c->data_offset, "data_size", (json_int_t)c->data_size, "root", "type",
         c->root_type, "read_only", (int)c->root_read_only, "flags", c->root_flags, "broker", "pins",
-        format_pins(c), "listen_port", (int)c->listen_port, "deadline", (json_int_t)c->deadline,
-        "on_failure", failure_actions[c->on_failure == AGENT_REBOOT].name, "modules",
-        format_modules(c));
+        format_pins(c), "listen_port", (int)c->listen_port, "endpoints", format_endpoints(c),
+        "deadline", (json_int_t)c->deadline, "on_failure",
+        failure_actions[c->on_failure == AGENT_REBOOT].name, "modules", format_modules(c));
 }
 
 int agent_config_format(const struct agent_config *c, struct buffer *ret, struct error *err)

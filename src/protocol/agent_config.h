@@ -8,11 +8,14 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "protocol/broker_address.h"
 
 #define AGENT_CONFIG_PATH "/etc/encroot/agent.json"
 #define AGENT_CONFIG_MAX ((size_t)1 << 20)
 #define AGENT_PINS_MAX 8
+#define AGENT_BROKERS_MAX 8
 #define AGENT_LISTEN_PORT 7220
+#define AGENT_BROKER_PORT 7221 /* where brokers are, if nothing else is said */
 #define MAPPER_NAME "encroot"
 
 enum agent_failure_action { AGENT_POWEROFF, AGENT_REBOOT };
@@ -40,6 +43,8 @@ struct agent_config {
     uint8_t pins[AGENT_PINS_MAX][32]; /* SHA-256 of the broker's SubjectPublicKeyInfo */
     size_t pin_count;                 /* at least 1 */
     uint16_t listen_port;             /* AGENT_LISTEN_PORT; 0: do not listen */
+    struct broker_address brokers[AGENT_BROKERS_MAX]; /* to dial, in this order */
+    size_t broker_count;                              /* not 0 where listen_port is */
     /* behaviour */
     uint32_t deadline; /* seconds from the agent's start until on_failure */
     enum agent_failure_action on_failure;

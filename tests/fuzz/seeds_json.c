@@ -26,6 +26,8 @@ void seeds_agent_config(struct corpus *c)
         .pins = {{7}, {8}},
         .pin_count = 2,
         .listen_port = AGENT_LISTEN_PORT,
+        .brokers = {{"keys.example.org", AGENT_BROKER_PORT}, {"2001:db8::7", 8443}},
+        .broker_count = 2,
         .deadline = 900,
         .modules = modules,
         .module_count = ARRAY_SIZE(modules),
