@@ -7,21 +7,17 @@
 #ifndef ENCROOT_AGENT_LISTEN_H
 #define ENCROOT_AGENT_LISTEN_H
 
-#include "base/secret.h"
-
-#include <stdint.h>
+#include "agent/attempts.h"
 
 #define LISTEN_CONNECTIONS_MAX 32
-
-struct connection; /* one peer */
 
 struct listen_handler {
     /*
      * Runs in the connection's thread; `fd` stays the listener's. Yields the secret, or says why
-     * not. Must call connection_authenticated once the peer has proven to be a broker, and must
+     * not. Must call attempt_authenticated once the peer has proven to be a broker, and must
      * end within its time limits or when the socket is shut down.
      */
-    int (*fetch)(void *arg, int fd, struct connection *c, struct secret **ret, struct error *err);
+    int (*fetch)(void *arg, int fd, struct attempt *a, struct secret **ret, struct error *err);
     /* A connection failed; rate-limited. `peer` is "address port n". */
     void (*failed)(void *arg, const char *peer, const struct error *err, unsigned not_shown);
     void *arg;
@@ -42,8 +38,5 @@ struct secret *listener_take(struct listener *l);
  * close properly. After this no thread touches the handler.
  */
 void listener_close(struct listener *l);
-
-void connection_authenticated(struct connection *c);
-const char *connection_peer(const struct connection *c); /* "address port n" */
 
 #endif

@@ -1,8 +1,9 @@
 /*
- * The agent resolves no names. libcrypto refers to these functions for uses that do not occur
- * here; defining them keeps glibc's resolver, which would load libraries that an initramfs does not
- * have, out of the static binary.
+ * The agent resolves names by resolve.h alone. libcrypto and c-ares refer to these functions for
+ * uses that do not occur here; defining them keeps glibc's resolver, which would load libraries
+ * that an initramfs does not have, out of the static binary.
  */
+#include <errno.h>
 #include <netdb.h>
 #include <stddef.h>
 
@@ -36,4 +37,18 @@ struct hostent *gethostbyname(const char *name)
 {
     (void)name;
     return NULL;
+}
+
+struct servent *getservbyname(const char *name, const char *protocol)
+{
+    (void)name, (void)protocol;
+    return NULL;
+}
+
+int getservbyport_r(int port, const char *protocol, struct servent *entry, char *buffer,
+                    size_t size, struct servent **ret)
+{
+    (void)port, (void)protocol, (void)entry, (void)buffer, (void)size;
+    *ret = NULL;
+    return ENOENT;
 }

@@ -70,6 +70,26 @@ static void copy_plain(char *ret, size_t size, const char *text)
     ret[n] = '\0';
 }
 
+/* protocol/release.h */
+static const struct {
+    int status;
+    const char *code; /* NULL: any */
+    const char *text;
+} refusals[] = {
+    {403, "pending", "the broker waits for an operator's approval"},
+    {503, NULL, "the broker cannot decide at present"},
+    {0, NULL, "the broker refused"},
+};
+
+static const char *refusal_text(int status, const char *code)
+{
+    size_t i = 0;
+    while (refusals[i].status && (refusals[i].status != status ||
+                                  (refusals[i].code && strcmp(refusals[i].code, code) != 0)))
+        i++;
+    return refusals[i].text;
+}
+
 static int refused(struct http_stream *s, const struct http_response *h, struct error *err)
 {
     char body[REFUSAL_MAX];
@@ -85,7 +105,8 @@ static int refused(struct http_stream *s, const struct http_response *h, struct 
         if (json_get_string(o, "id", &text, "answer", NULL) == 0)
             copy_plain(id, sizeof(id), text);
     }
-    return error_set(err, EACCES, "the broker refused (%s, status %d, id %s)", code, h->status, id);
+    return error_set(err, EACCES, "%s (%s, status %d, id %s)", refusal_text(h->status, code), code,
+                     h->status, id);
 }
 
 static int read_secret(struct http_stream *s, const struct http_response *h, struct secret **ret,

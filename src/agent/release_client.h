@@ -15,7 +15,8 @@ struct release_client {
 /*
  * TLS handshake (10 s), evidence for this very connection, request, answer; 60 s in all. Evidence
  * is collected for authenticated brokers only, one at a time. The result has VOLUME_SECRET_SIZE
- * bytes. -EACCES when the broker refused; -EKEYREJECTED when it is no broker of ours.
+ * bytes. -EACCES when the broker refused, for now or
+ * for good; -EKEYREJECTED when it is no broker of ours.
  */
 int release_fetch(const struct release_client *c, int fd, struct secret **ret,
                   struct error *err) _must_use_;

@@ -24,6 +24,7 @@ int waiting_start(struct waiting *w, const struct agent_config *c, const struct 
                           .deadline = deadline,
                           .events = uevent_open(err),
                           .look_at = now,
+                          .dial_at = UINT64_MAX,
                           .remind_at = now + REMIND_FIRST};
     if (w->events < 0)
         return w->events;
@@ -36,6 +37,7 @@ int waiting_start(struct waiting *w, const struct agent_config *c, const struct 
 
 void waiting_end(struct waiting *w)
 {
+    dialer_close(w->dialer);
     listener_close(w->listener);
     network_close(w->network);
     module_loader_free(w->modules);
@@ -46,16 +48,15 @@ void waiting_end(struct waiting *w)
 /* ---- connections ---- */
 static void pass_authenticated(void *arg)
 {
-    connection_authenticated(arg);
-    say("%s: a broker with a pinned key; sending it evidence", connection_peer(arg));
+    attempt_authenticated(arg);
+    say("%s: a broker with a pinned key; sending it evidence", attempt_peer(arg));
 }
 
-static int fetch(void *arg, int fd, struct connection *connection, struct secret **ret,
-                 struct error *err)
+static int fetch(void *arg, int fd, struct attempt *attempt, struct secret **ret, struct error *err)
 {
     const struct waiting *w = arg;
     struct release_client client = {
-        .config = w->config, .authenticated = pass_authenticated, .arg = connection};
+        .config = w->config, .authenticated = pass_authenticated, .arg = attempt};
     return release_fetch(&client, fd, ret, err);
 }
 
@@ -71,6 +72,57 @@ static int start_listening(struct waiting *w, struct error *err)
 {
     struct listen_handler handler = {.fetch = fetch, .failed = failed, .arg = w};
     return listener_open(&w->listener, w->config->listen_port, &handler, err);
+}
+
+static void say_line(void *arg, const char *line)
+{
+    (void)arg;
+    say("%s", line);
+}
+
+static bool has_address(const struct waiting *w)
+{
+    return network_address(w->network, 0) || network_address6(w->network, 0);
+}
+
+static int start_dialing(struct waiting *w, struct error *err)
+{
+    const struct agent_config *c = w->config;
+    struct dial_handler handler = {.fetch = fetch, .say = say_line, .arg = w};
+    int r = dialer_open(&w->dialer, c->brokers, c->broker_count, &handler, err);
+    for (size_t i = 0; r == 0 && i < c->broker_count; i++)
+        say("dialing broker %zu of %zu: %s port %u", i + 1, c->broker_count, c->brokers[i].host,
+            c->brokers[i].port);
+    w->dialed = network_generation(w->network);
+    return r;
+}
+
+/* Each side as configured, as soon as it makes sense. */
+static int start_connecting(struct waiting *w, struct error *err)
+{
+    int r = 0;
+    if (!w->found || !w->attester)
+        return 0;
+    if (w->config->listen_port && !w->listener)
+        r = start_listening(w, err);
+    if (r == 0 && w->config->broker_count && !w->dialer && has_address(w))
+        r = start_dialing(w, err);
+    return r;
+}
+
+static void dial(struct waiting *w, uint64_t now)
+{
+    struct resolver resolver = {0};
+    if (w->dialed != network_generation(w->network)) {
+        w->dialed = network_generation(w->network);
+        dialer_hurry(w->dialer, now);
+    }
+    for (size_t i = 0; i < RESOLVE_SERVERS_MAX; i++) {
+        uint32_t address = network_dns(w->network, i);
+        if (address)
+            resolver.servers[resolver.count++] = (struct dns_server){address, DNS_PORT};
+    }
+    w->dial_at = dialer_work(w->dialer, &resolver, now);
 }
 
 /* ---- what is there ---- */
@@ -104,10 +156,7 @@ static int look(struct waiting *w, uint64_t now, struct error *err)
     module_loader_settle(w->modules);
     network_scan(w->network, now);
     find_attester(w);
-    int r = w->found ? 0 : find_volume(w, err);
-    if (r == 0 && w->found && w->attester && !w->listener)
-        r = start_listening(w, err);
-    return r;
+    return w->found ? 0 : find_volume(w, err);
 }
 
 /* ---- what is said ---- */
@@ -142,12 +191,16 @@ static void remind(struct waiting *w, uint64_t now)
     if (now < w->remind_at)
         return;
     w->remind_at = now + REMIND_EVERY;
-    const char *missing = "the broker to connect";
+    const char *missing = "a broker to answer or to connect";
+    if (!w->config->broker_count)
+        missing = "the broker to connect";
+    else if (!w->config->listen_port)
+        missing = "a broker to answer";
     if (!w->found)
         missing = "the disk with the volume's partition";
     else if (!w->attester)
         missing = "an attestation interface";
-    else if (!network_address(w->network, 0) && !network_address6(w->network, 0))
+    else if (!has_address(w))
         missing = "a network address";
     uint64_t left = now < w->deadline ? (w->deadline - now) / SECONDS(1) : 0;
     say("waiting for %s; giving up in %llu s", missing, (unsigned long long)left);
@@ -162,13 +215,18 @@ static int milliseconds_until(uint64_t when, uint64_t now)
 
 static void wait_for_events(struct waiting *w)
 {
-    struct pollfd fds[NETWORK_POLL_MAX + 3];
+    struct pollfd fds[NETWORK_POLL_MAX + 5];
     uint64_t wake = w->look_at < w->remind_at ? w->look_at : w->remind_at;
+    wake = w->dial_at < wake ? w->dial_at : wake;
     size_t n = network_poll(w->network, fds, &wake);
     fds[n++] = (struct pollfd){.fd = w->events, .events = POLLIN};
     if (w->listener) {
         fds[n++] = (struct pollfd){.fd = listener_fd(w->listener), .events = POLLIN};
         fds[n++] = (struct pollfd){.fd = listener_secret_fd(w->listener), .events = POLLIN};
+    }
+    if (w->dialer) {
+        fds[n++] = (struct pollfd){.fd = dialer_event_fd(w->dialer), .events = POLLIN};
+        fds[n++] = (struct pollfd){.fd = dialer_secret_fd(w->dialer), .events = POLLIN};
     }
     poll(fds, n, milliseconds_until(wake, clock_now()));
 }
@@ -182,11 +240,17 @@ static int turn(struct waiting *w, struct secret **ret, struct error *err)
     if (uevent_drain(w->events) && w->look_at > now + SETTLE)
         w->look_at = now + SETTLE;
     network_work(w->network, now);
+    if ((r = start_connecting(w, err)) < 0)
+        return r;
     announce(w);
     remind(w, now);
     if (w->listener) {
         listener_accept(w->listener);
         *ret = listener_take(w->listener);
+    }
+    if (w->dialer && !*ret) {
+        dial(w, now);
+        *ret = dialer_take(w->dialer);
     }
     return 0;
 }

@@ -33,14 +33,14 @@ static int next_byte(int fd, uint64_t deadline)
     return -1;
 }
 
-static int fetch(void *arg, int fd, struct connection *c, struct secret **ret, struct error *err)
+static int fetch(void *arg, int fd, struct attempt *a, struct secret **ret, struct error *err)
 {
     struct room *room = arg;
     uint64_t deadline = clock_now() + SECONDS(5);
     room->running++;
     int b;
     while ((b = next_byte(fd, deadline)) == 'A')
-        connection_authenticated(c);
+        attempt_authenticated(a);
     int value = b == 'K' ? next_byte(fd, deadline) : -1;
     struct secret *s = value >= 0 ? secret_new(32) : NULL;
     room->running--;
