@@ -90,23 +90,29 @@ static const char *refusal_text(int status, const char *code)
     return refusals[i].text;
 }
 
-static int refused(struct http_stream *s, const struct http_response *h, struct error *err)
+int release_refusal(int status, struct bytes body, struct error *err)
 {
-    char body[REFUSAL_MAX];
     char code[32] = "no code";
     char id[64] = "none";
     const char *text = NULL;
     _json_ json_t *o = NULL;
-    size_t size = h->content_length < sizeof(body) ? (size_t)h->content_length : sizeof(body);
-    if (http_read_body(s, body, size, NULL) == 0 &&
-        json_parse(&o, BYTES(body, size), "answer", NULL) == 0 && json_is_object(o)) {
+    if (json_parse(&o, body, "answer", NULL) == 0 && json_is_object(o)) {
         if (json_get_string(o, "code", &text, "answer", NULL) == 0)
             copy_plain(code, sizeof(code), text);
         if (json_get_string(o, "id", &text, "answer", NULL) == 0)
             copy_plain(id, sizeof(id), text);
     }
-    return error_set(err, EACCES, "%s (%s, status %d, id %s)", refusal_text(h->status, code), code,
-                     h->status, id);
+    return error_set(err, EACCES, "%s (%s, status %d, id %s)", refusal_text(status, code), code,
+                     status, id);
+}
+
+static int refused(struct http_stream *s, const struct http_response *h, struct error *err)
+{
+    char body[REFUSAL_MAX];
+    size_t size = h->content_length < sizeof(body) ? (size_t)h->content_length : sizeof(body);
+    if (http_read_body(s, body, size, NULL) < 0)
+        size = 0;
+    return release_refusal(h->status, BYTES(body, size), err);
 }
 
 static int read_secret(struct http_stream *s, const struct http_response *h, struct secret **ret,

@@ -21,4 +21,8 @@ struct release_client {
 int release_fetch(const struct release_client *c, int fd, struct secret **ret,
                   struct error *err) _must_use_;
 
+/* -EACCES and what an answer other than 200 says, in plain characters: code and correlation id for
+ * the operator who reads the console. */
+int release_refusal(int status, struct bytes body, struct error *err) _must_use_;
+
 #endif

@@ -116,10 +116,8 @@ static int explain(const struct question *q, struct error *err)
     } known[] = {
         {ARES_ENOTFOUND, ENOENT, "DNS does not know the name"},
         {ARES_ENODATA, ENOENT, NULL},
-        {ARES_ETIMEOUT, ETIMEDOUT, "no DNS server answers"},
-        {ARES_ECONNREFUSED, ECONNREFUSED, "no DNS server answers"},
-        {ARES_ESERVFAIL, EAGAIN, "the DNS server failed"},
-        {ARES_EREFUSED, EAGAIN, "the DNS server refuses to answer"},
+        {ARES_ETIMEOUT, ETIMEDOUT, "no DNS server gives an answer"},
+        {ARES_ECONNREFUSED, ECONNREFUSED, "no DNS server gives an answer"},
         {ARES_EBADRESP, EBADMSG, "the DNS answer is malformed"},
     };
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -175,7 +173,7 @@ static int ask(ares_channel channel, const char *name, int stop, struct question
     while (!q->answered) {
         uint64_t now = clock_now();
         if (now >= end)
-            return error_set(err, ETIMEDOUT, "no DNS server answers");
+            return error_set(err, ETIMEDOUT, "no DNS server gives an answer");
         if (!wait_once(channel, stop, end - now))
             return error_set(err, ECANCELED, "ended");
     }
