@@ -11,7 +11,7 @@
 /* ---- hosts ---- */
 static int refuse(const char *host, const char *why, struct error *err)
 {
-    return error_set(err, EINVAL, "broker \"%.300s\": %s", host, why);
+    return error_set(err, EINVAL, "\"%.300s\": %s", host, why);
 }
 
 static int check_ipv4(const struct in_addr *a, const char *host, struct error *err)

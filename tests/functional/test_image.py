@@ -258,6 +258,33 @@ class Encrypt(ImageTest):
             original = next(kernel.rglob(Path(path).name))
             self.assertEqual((target / path.lstrip("/")).read_bytes(), original.read_bytes())
 
+    def test_brokers_to_dial(self):
+        def broker(*options):
+            self.encrypt(self.small, "out.raw", "--force", *options)
+            target, _ = self.initramfs(self.folder / "out.raw")
+            found = json.loads((target / "etc/encroot/agent.json").read_text())["broker"]
+            shutil.rmtree(target)
+            return found["listen_port"], [(e["host"], e["port"]) for e in found["endpoints"]]
+
+        self.assertEqual(broker(), (7220, []))
+        dialed = broker("--broker", "keys.example.org", "--broker", "192.0.2.7:8443", "--broker",
+                        "[2001:db8::7]:443")
+        self.assertEqual(dialed, (0, [("keys.example.org", 7221), ("192.0.2.7", 8443),
+                                      ("2001:db8::7", 443)]))
+        self.assertEqual(broker("--broker", "a", "--listen"), (7220, [("a", 7221)]))
+        self.assertEqual(broker("--broker", "a", "-p", 99), (99, [("a", 7221)]))
+        self.assertEqual(broker("--broker", "a", "--no-listen"), (0, [("a", 7221)]))
+
+    def test_the_report_says_who_connects_to_whom(self):
+        listens = self.encrypt(self.small, "a.raw").stdout
+        self.assertRegex(listens, r"its console names an address(.|\n)*encroot unlock -i ADDRESS")
+        dials = self.encrypt(self.small, "b.raw", "--broker", "keys.example.org").stdout
+        self.assertIn("the agent dials 1 broker by itself", dials)
+        self.assertNotIn("encroot unlock", dials)
+        both = self.encrypt(self.small, "c.raw", "--json", "--broker", "[::1]", "--listen").stdout
+        self.assertEqual(json.loads(both)["brokers"], [{"host": "::1", "port": 7221}])
+        self.assertEqual(json.loads(both)["listen_port"], 7220)
+
     def test_reference_values_are_what_the_image_holds(self):
         self.encrypt(self.small, "out.raw")
         given = (self.folder / "out.hash.json").read_text()
@@ -746,6 +773,18 @@ class BadInput(ImageTest):
         self.refuse(self.small, "not an ip= value", "--ip", "dhcp x")
         self.refuse(self.small, "expected qcow2 or raw", "--format", "vmdk")
         self.refuse(self.small, "reboot or poweroff", "--on-failure", "shell")
+        self.refuse(self.small, "the port must be a number", "--broker", "keys:0")
+        self.refuse(self.small, "not an IPv6 address", "--broker", "1:2:3")
+        self.refuse(self.small, "only letters, digits", "--broker", "keys/release")
+        self.refuse(self.small, "--broker: A port 7221 is given twice", "--broker", "a", "--broker",
+                    "A:7221")
+        self.refuse(self.small, "given more than 8 times",
+                    *(w for n in range(9) for w in ("--broker", f"b{n}")))
+        self.refuse(self.small, "no broker could reach the agent", "--no-listen")
+        self.refuse(self.small, "--no-listen contradicts --listen", "--no-listen", "--listen",
+                    "--broker", "a")
+        self.refuse(self.small, "--no-listen contradicts --port", "--no-listen", "-p", 1, "--broker",
+                    "a")
         self.refuse(self.small, "not static", "--agent", "/bin/true")
         self.refuse(self.small, "not a 64-bit ELF", "--agent", "/etc/passwd")
         self.encroot("image", "encrypt", "-i", self.small, status=USAGE)

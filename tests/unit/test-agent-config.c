@@ -232,7 +232,7 @@ static void nonsense_is_no_broker_address(void **state)
         if (broker_address_parse(bad[i], 7221, &b, &err) != -EINVAL)
             fail_msg("\"%s\" was taken", bad[i]);
         assert_int_equal(b.port, 9);
-        assert_non_null(strstr(err.text, "broker"));
+        assert_int_equal(err.text[0], 0x22); /* what was found, quoted */
         assert_null(strchr(err.text, '\x1b'));
     }
     char longest[BROKER_HOST_MAX + 8];
