@@ -11,6 +11,7 @@
 #define TRY_TIME_MS 2000
 #define TRIES 2
 #define RESOLVE_TIME SECONDS(10)
+#define SOCKETS_MAX (2 * RESOLVE_SERVERS_MAX) /* UDP and TCP; fewer than ARES_GETSOCK_MAXNUM */
 #define CLASS_IN 1
 #define TYPE_A 1
 #define TYPE_AAAA 28
@@ -141,12 +142,12 @@ static int milliseconds(ares_channel channel, uint64_t left)
 /* False: `stop` is readable. */
 static bool wait_once(ares_channel channel, int stop, uint64_t left)
 {
-    ares_socket_t sockets[ARES_GETSOCK_MAXNUM];
-    struct pollfd fds[ARES_GETSOCK_MAXNUM + 1];
-    int wanted = ares_getsock(channel, sockets, ARES_GETSOCK_MAXNUM);
+    ares_socket_t sockets[SOCKETS_MAX];
+    struct pollfd fds[SOCKETS_MAX + 1];
+    int wanted = ares_getsock(channel, sockets, SOCKETS_MAX);
     nfds_t n = 0;
     fds[n++] = (struct pollfd){.fd = stop, .events = POLLIN};
-    for (int i = 0; i < ARES_GETSOCK_MAXNUM; i++) {
+    for (int i = 0; i < SOCKETS_MAX; i++) {
         int events = (ARES_GETSOCK_READABLE(wanted, i) ? POLLIN : 0) |
                      (ARES_GETSOCK_WRITABLE(wanted, i) ? POLLOUT : 0);
         if (events)

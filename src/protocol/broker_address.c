@@ -39,7 +39,8 @@ static const char *label_defect(const char *label, size_t size)
         return "a part between dots begins or ends with a hyphen";
     for (size_t i = 0; i < size; i++)
         if (!isalnum((unsigned char)label[i]) && label[i] != '-')
-            return "a name has only letters, digits, hyphens and dots (other alphabets: as xn--...)";
+            return "a name has only letters, digits, hyphens and dots (other alphabets: as "
+                   "xn--...)";
     return NULL;
 }
 

@@ -68,14 +68,19 @@ class Dial(GuestTest):
         self.image = self.work / "disk.qcow2"
         self.addCleanup(disk.remove, self.image)
 
-    def unlock(self, vm, guest):
-        self.board.connect(guest)
-        line = self.operator.unlock_command(vm, port=self.board.broker_port)
+    def unlock(self, vm, port):
+        line = self.operator.unlock_command(vm, port=port)
         line[line.index("-f") + 1] = self.image.with_suffix(".hash.json")
         done = lab.command(*line, check=False, timeout=lab.UNLOCK_TIMEOUT)
         with (vm.work / "unlock.log").open("a") as log:
             print(f"{done.stdout}[{done.returncode}]", file=log)
         return done
+
+    def assert_comes_up(self, vm, port):
+        done = self.unlock(vm, port)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        vm.wait_for(lab.LOGIN, lab.BOOT_TIMEOUT)
+        self.assertRegex(vm.run("lsblk"), r"encroot\s.*\bcrypt\s+/\s")
 
     def test_two_brokers_are_down_and_the_third_comes_up(self):
         brokers = ["nobody.invalid", f"{HOST}:{self.down_port}", f"{HOST}:{self.board.guest_port}"]
@@ -89,10 +94,15 @@ class Dial(GuestTest):
             vm.wait_for(rf"broker {n} of 3 \({HOST} port {port}\): connection refused; "
                         r"next try in \d+ s", 120)
         self.assertIsNone(vm.console.find(lab.LISTENING), "it listens, and was not told to")
-        done = self.unlock(vm, self.board.await_guest(120))
-        self.assertEqual(done.returncode, 0, done.stdout)
-        vm.wait_for(lab.LOGIN, lab.BOOT_TIMEOUT)
-        self.assertRegex(vm.run("lsblk"), r"encroot\s.*\bcrypt\s+/\s")
+        self.board.connect(self.board.await_guest(120))
+        self.assert_comes_up(vm, self.board.broker_port)
+
+    def test_listening_too(self):
+        """The broker to dial is down: an operator gets in by the other door."""
+        self.operator.encrypt(self.image, "--broker", f"{HOST}:{self.down_port}", "--listen")
+        vm = self.boot_to_agent(self.image, "qcow2")
+        vm.wait_for(r"broker 1 of 1 .*: connection refused; next try in \d+ s", 120)
+        self.assert_comes_up(vm, vm.port)
 
 
 if __name__ == "__main__":
