@@ -9,15 +9,16 @@
 #include <string.h>
 
 struct checkpoint {
-    const char *folder, *out;
+    struct audit_source source;
+    const char *out;
     bool force;
 };
 
 /* Only what is intact is vouched for. */
-static int walk(const char *path, struct audit_state *ret, struct error *err)
+static int walk(struct audit_source *source, struct audit_state *ret, struct error *err)
 {
     _audit_reader_ struct audit_reader a = {0};
-    int r = audit_reader_open(&a, path, err);
+    int r = audit_open(&a, source, err);
     while (r >= 0 && (r = audit_reader_next(&a, err)) > 0)
         if (a.broken.text[0]) {
             *err = a.broken;
@@ -58,41 +59,64 @@ static int give(const struct checkpoint *x, const struct audit_checkpoint *c, st
     return r;
 }
 
+/* The end of a folder's records, signed here. */
+static int make(struct audit_source *source, struct audit_checkpoint *ret, struct error *err)
+{
+    *ret = (struct audit_checkpoint){.broker = "unlock", .time = time(NULL)};
+    int r = walk(source, &ret->state, err);
+    return r < 0 ? r : sign(&source->paths, ret, err);
+}
+
+/* The end of a broker's records, signed there: no key leaves the broker. */
+static int fetch(struct audit_source *source, struct audit_checkpoint *ret, struct error *err)
+{
+    _json_ json_t *answer = NULL;
+    int r = admin_client_of(&source->client, &source->admin, err);
+    if (r == 0)
+        r = admin_call(&source->client, "GET", "/v1/audit/checkpoint", NULL, &answer, err);
+    if (r < 0)
+        return r;
+    _free_ char *text = json_dumps(answer, JSON_COMPACT | JSON_ENCODE_ANY);
+    if (!text)
+        return error_set(err, ENOMEM, "out of memory");
+    r = audit_checkpoint_parse(ret, BYTES_STR(text), source->client.address.text, err);
+    return r < 0 ? -EPROTO : 0;
+}
+
 int cmd_audit_checkpoint(int argc, char **argv)
 {
-    struct checkpoint x = {.folder = "."};
+    struct checkpoint x = {.source = AUDIT_SOURCE_DEFAULT};
     const struct option_spec options[] = {
-        AUDIT_DIR_OPTION(x.folder),
+        AUDIT_SOURCE_SPECS(x.source),
         {'o', "out", OPTION_STRING, "FILE", "where to (default: standard output)", &x.out, 0, 0},
         {0, "force", OPTION_FLAG, NULL, "replace an existing FILE", &x.force, 0, 0},
         {0},
     };
     const struct usage usage = {
-        .synopsis = "encroot audit checkpoint [-d DIR] [-o FILE] [--force]",
+        .synopsis = "encroot audit checkpoint [-d DIR | --broker [ADDRESS]] [-o FILE] [--force]",
         .about =
-            "Verify the records of `encroot unlock`, and sign number and hash of the last one "
-            "with\n"
-            "the broker's key (DIR/broker.key). Keep the checkpoint where nobody can write who "
-            "may\n"
-            "write the log: `encroot audit verify --checkpoint` then shows if the log's end was\n"
-            "cut off, or if it was made anew.\n\n"
-            "Exit status: 0 done, 3 records were changed and nothing was signed, 4 no log or key.",
+            "Verify the records of `encroot unlock`, and sign number and hash of the last one\n"
+            "with the broker's key (DIR/broker.key); or have a broker sign the end of its own.\n"
+            "Keep the checkpoint where nobody can write who may write the records: `encroot\n"
+            "audit verify --checkpoint` then shows if their end was cut off, or if they were\n"
+            "made anew.\n\n"
+            "Exit status: 0 done, 3 records were changed and nothing was signed, 4 no log or key,\n"
+            "5 the broker does not answer.",
         .options = options,
-        .example = "  encroot audit checkpoint -d keys -o /elsewhere/$(date +%F).checkpoint",
+        .example = "  encroot audit checkpoint -d keys -o /elsewhere/$(date +%F).checkpoint\n"
+                   "  encroot audit checkpoint --broker -o /elsewhere/$(date +%F).checkpoint",
     };
     int code = options_parse(&usage, argc, argv, NULL);
     if (code != OPTIONS_DONE)
         return code;
-    _cleanup_(paths_free) struct paths paths = {0};
-    struct audit_checkpoint c = {.broker = "unlock", .time = time(NULL)};
+    const char *problem = audit_source_problem(&x.source);
+    if (problem)
+        return usage_error(&usage, "%s", problem);
+    struct audit_checkpoint c;
     struct error err = {0};
-    int r = paths_of(&paths, x.folder, &err);
-    if (r == 0)
-        r = walk(paths.audit, &c.state, &err);
-    if (r == 0)
-        r = sign(&paths, &c, &err);
+    int r = x.source.admin.broker ? fetch(&x.source, &c, &err) : make(&x.source, &c, &err);
     if (r == 0)
         r = give(&x, &c, &err);
-    code = r == -EUCLEAN ? EXIT_REFUSED : exit_code_for(r);
-    return r < 0 ? report_error(&err, code, false) : EXIT_OK;
+    audit_source_free(&x.source);
+    return r < 0 ? report_error(&err, audit_exit_code(r), false) : EXIT_OK;
 }

@@ -9,7 +9,8 @@
 
 struct export
 {
-    const char *folder, *out;
+    struct audit_source source;
+    const char *out;
     bool force, unverified;
 };
 
@@ -30,10 +31,10 @@ static int write_line(FILE *out, const struct audit_reader *a, struct error *err
 }
 
 /* Without `out` it is only verified: nothing is written of a log that does not hold. */
-static int walk(const struct export *x, const char *path, FILE *out, struct error *err)
+static int walk(struct export *x, FILE *out, struct error *err)
 {
     _audit_reader_ struct audit_reader a = {0};
-    int r = audit_reader_open(&a, path, err);
+    int r = audit_open(&a, &x->source, err);
     while (r >= 0 && (r = audit_reader_next(&a, err)) > 0) {
         if (a.broken.text[0] && !x->unverified) {
             *err = a.broken;
@@ -44,18 +45,18 @@ static int walk(const struct export *x, const char *path, FILE *out, struct erro
     return r;
 }
 
-static int write_array(const struct export *x, const char *path, FILE *out, struct error *err)
+static int write_array(struct export *x, FILE *out, struct error *err)
 {
-    int r = walk(x, path, NULL, err);
+    int r = walk(x, NULL, err);
     if (r < 0)
         return r;
     fputc('[', out);
-    r = walk(x, path, out, err);
+    r = walk(x, out, err);
     fputs("\n]\n", out);
     return r;
 }
 
-static int write_to_file(const struct export *x, const char *path, struct error *err)
+static int write_to_file(struct export *x, struct error *err)
 {
     _atomic_file_ struct atomic_file f = ATOMIC_FILE_NONE;
     int r = atomic_file_open(&f, x->out, 0600, x->force, err);
@@ -66,7 +67,7 @@ static int write_to_file(const struct export *x, const char *path, struct error 
     if (!out)
         return error_errno(err, errno, "%s", x->out);
     TAKE_FD(fd);
-    r = write_array(x, path, out, err);
+    r = write_array(x, out, err);
     bool lost = ferror(out) != 0;
     lost |= fclose(out) != 0;
     if (r == 0 && lost)
@@ -76,9 +77,9 @@ static int write_to_file(const struct export *x, const char *path, struct error 
 
 int cmd_audit_export(int argc, char **argv)
 {
-    struct export x = {.folder = "."};
+    struct export x = {.source = AUDIT_SOURCE_DEFAULT};
     const struct option_spec options[] = {
-        AUDIT_DIR_OPTION(x.folder),
+        AUDIT_SOURCE_SPECS(x.source),
         {'o', "out", OPTION_STRING, "FILE", "where to (default: standard output)", &x.out, 0, 0},
         {0, "force", OPTION_FLAG, NULL, "replace an existing FILE", &x.force, 0, 0},
         {0, "unverified", OPTION_FLAG, NULL, "also a log that was changed: as it is", &x.unverified,
@@ -86,8 +87,10 @@ int cmd_audit_export(int argc, char **argv)
         {0},
     };
     const struct usage usage = {
-        .synopsis = "encroot audit export [-d DIR] [-o FILE] [--force] [--unverified]",
-        .about = "Write all records of `encroot unlock` as one JSON array, after verifying them.\n"
+        .synopsis = "encroot audit export [-d DIR | --broker [ADDRESS]] [-o FILE] [--force]\n"
+                    "                     [--unverified]",
+        .about = "Write all records of `encroot unlock`, or of a broker, as one JSON array, after\n"
+                 "verifying them.\n"
                  "With --unverified a line that is no record becomes an object with \"line\" and\n"
                  "\"unreadable\".\n\n"
                  "Exit status: 0 done, 3 records were changed and nothing was written, 4 no log.",
@@ -97,12 +100,11 @@ int cmd_audit_export(int argc, char **argv)
     int code = options_parse(&usage, argc, argv, NULL);
     if (code != OPTIONS_DONE)
         return code;
-    _cleanup_(paths_free) struct paths paths = {0};
+    const char *problem = audit_source_problem(&x.source);
+    if (problem)
+        return usage_error(&usage, "%s", problem);
     struct error err = {0};
-    int r = paths_of(&paths, x.folder, &err);
-    if (r == 0)
-        r = x.out ? write_to_file(&x, paths.audit, &err)
-                  : write_array(&x, paths.audit, stdout, &err);
-    code = r == -EUCLEAN ? EXIT_REFUSED : exit_code_for(r);
-    return r < 0 ? report_error(&err, code, false) : EXIT_OK;
+    int r = x.out ? write_to_file(&x, &err) : write_array(&x, stdout, &err);
+    audit_source_free(&x.source);
+    return r < 0 ? report_error(&err, audit_exit_code(r), false) : EXIT_OK;
 }

@@ -7,12 +7,17 @@
 #include <string.h>
 
 struct list {
-    const char *folder;
+    struct audit_source source;
     const char *volume; /* only this one, if not NULL */
     bool denied, json;
     char volume_text[UUID_TEXT_SIZE];
     bool begun; /* a record was printed */
 };
+
+static void list_free(struct list *l)
+{
+    audit_source_free(&l->source);
+}
 
 static bool is_wanted(const struct list *l, const struct audit_record *r)
 {
@@ -70,29 +75,36 @@ static int print_list(struct list *l, struct audit_reader *a)
     }
     if (l->json) {
         end_json(&a->broken, &err);
-        return r < 0 ? exit_code_for(r) : a->broken.text[0] ? EXIT_REFUSED : EXIT_OK;
+        return r < 0 ? audit_exit_code(r) : a->broken.text[0] ? EXIT_REFUSED : EXIT_OK;
     }
-    return r < 0 ? report_error(&err, exit_code_for(r), false) : audit_conclude(a);
+    return r < 0 ? report_error(&err, audit_exit_code(r), false) : audit_conclude(a);
 }
 
 int cmd_audit_list(int argc, char **argv)
 {
-    struct list l = {.folder = "."};
+    _cleanup_(list_free) struct list l = {.source = AUDIT_SOURCE_DEFAULT};
     const struct option_spec options[] = {
-        AUDIT_DIR_OPTION(l.folder),
+        AUDIT_SOURCE_SPECS(l.source),
         {0, "volume", OPTION_STRING, "UUID", "only decisions about this volume", &l.volume, 0, 0},
         {0, "denied", OPTION_FLAG, NULL, "only denials", &l.denied, 0, 0},
+        {0, "last", OPTION_UINT, "N",
+         "with --broker: only among the last N records; what comes\nbefore them is not verified",
+         &l.source.last, 1, INT64_MAX},
         AUDIT_JSON_OPTION(l.json),
         {0},
     };
     const struct usage usage = {
-        .synopsis = "encroot audit list [-d DIR] [--volume UUID] [--denied] [--json]",
-        .about = "List the decisions of `encroot unlock`, the newest last: time, id, volume,\n"
-                 "verdict, peer and, of a denial, the check that rejected first. The chain of\n"
-                 "records is verified on the way.\n\n"
-                 "Exit status: 0 an intact log, 3 records were changed, 4 no log.",
+        .synopsis = "encroot audit list [-d DIR | --broker [ADDRESS]] [--volume UUID] [--denied]\n"
+                    "                   [--last N] [--json]",
+        .about =
+            "List the decisions of `encroot unlock`, or of a broker, the newest last: time, id,\n"
+            "volume, verdict, peer and, of a denial, the check that rejected first. The chain of\n"
+            "records is verified on the way.\n\n"
+            "Exit status: 0 an intact log, 3 records were changed, 4 no log,\n"
+            "5 the broker does not answer.",
         .options = options,
-        .example = "  encroot audit list -d keys --denied",
+        .example = "  encroot audit list -d keys --denied\n"
+                   "  encroot audit list --broker --last 20",
     };
     int code = options_parse(&usage, argc, argv, NULL);
     if (code != OPTIONS_DONE)
@@ -102,9 +114,11 @@ int cmd_audit_list(int argc, char **argv)
         return usage_error(&usage, "--volume: \"%s\" is not a UUID", l.volume);
     if (l.volume)
         uuid_format(uuid, l.volume_text);
-    _cleanup_(paths_free) struct paths paths = {0};
+    const char *problem = audit_source_problem(&l.source);
+    if (problem)
+        return usage_error(&usage, "%s", problem);
     _audit_reader_ struct audit_reader a = {0};
     struct error err = {0};
-    int r = audit_open(&a, &paths, l.folder, &err);
-    return r < 0 ? report_error(&err, exit_code_for(r), l.json) : print_list(&l, &a);
+    int r = audit_open(&a, &l.source, &err);
+    return r < 0 ? report_error(&err, audit_exit_code(r), l.json) : print_list(&l, &a);
 }

@@ -40,6 +40,16 @@ int audit_reader_open(struct audit_reader *ret, const char *path, struct error *
     return 0;
 }
 
+int audit_reader_open_broker(struct audit_reader *ret, const struct admin_client *c, uint64_t count,
+                             struct error *err)
+{
+    struct audit_reader a = {.path = c->address.text};
+    int r = audit_pages_open(&a.pages, c, count, err);
+    if (r == 0)
+        *ret = a;
+    return r;
+}
+
 /* One line into the buffer, as much of it as has room. False: it has no end. */
 static bool read_line(struct audit_reader *a)
 {
@@ -58,6 +68,12 @@ static bool read_line(struct audit_reader *a)
 static int judge(struct audit_reader *a, bool ended, const char *name)
 {
     int r = audit_parse(&a->record, a->text, name, &a->problem);
+    /* Of a chain that is not read from its beginning, the first record is taken at its word. */
+    if (r == 0 && a->pages.client && a->records == 0 && a->pages.first > 1 &&
+        a->record.sequence == a->pages.first) {
+        a->state.sequence = a->record.sequence - 1;
+        memcpy(a->state.hash, a->record.previous, AUDIT_HASH_SIZE);
+    }
     if (r == 0) {
         r = audit_verify(&a->state, &a->record, name, &a->problem);
         a->records++;
@@ -75,18 +91,37 @@ static int judge(struct audit_reader *a, bool ended, const char *name)
                       a->path);
 }
 
+static int next_of_file(struct audit_reader *a, bool *ended, struct error *err)
+{
+    if (a->left == 0)
+        return 0;
+    *ended = read_line(a);
+    if (ferror(a->file))
+        return error_set(err, EIO, "%s: reading failed", a->path);
+    if (!*ended && a->left > 0)
+        return error_set(err, EIO, "%s: became shorter while it was read", a->path);
+    return 1;
+}
+
+static int next_of_broker(struct audit_reader *a, struct error *err)
+{
+    int r = audit_pages_next(&a->pages, a->state.sequence, &a->text, err);
+    if (r == 0 && a->state.sequence < a->pages.end && !a->broken.text[0])
+        error_set(&a->broken, EUCLEAN,
+                  "%s: has %llu records by its own account, but the last that it gives is %llu",
+                  a->path, (unsigned long long)a->pages.end, (unsigned long long)a->state.sequence);
+    return r;
+}
+
 int audit_reader_next(struct audit_reader *a, struct error *err)
 {
     char name[512];
+    bool ended = true;
     audit_record_free(&a->record);
     a->problem = (struct error){0};
-    if (a->left == 0)
-        return 0;
-    bool ended = read_line(a);
-    if (ferror(a->file))
-        return error_set(err, EIO, "%s: reading failed", a->path);
-    if (!ended && a->left > 0)
-        return error_set(err, EIO, "%s: became shorter while it was read", a->path);
+    int r = a->pages.client ? next_of_broker(a, err) : next_of_file(a, &ended, err);
+    if (r <= 0)
+        return r;
     a->line++;
     snprintf(name, sizeof(name), "%s: line %llu", a->path, (unsigned long long)a->line);
     if (judge(a, ended, name) == -ENOMEM)
@@ -99,6 +134,7 @@ int audit_reader_next(struct audit_reader *a, struct error *err)
 void audit_reader_close(struct audit_reader *a)
 {
     audit_record_free(&a->record);
+    audit_pages_close(&a->pages);
     if (a->file)
         fclose(a->file);
     free(a->buffer);

@@ -1,11 +1,13 @@
 /*
- * Reading DIR/audit.log (cli/audit_file.h) from the first line to the last, in bounded memory,
- * however long it is. What is appended after audit_reader_open() is not seen.
+ * Reading DIR/audit.log (cli/audit_file.h), or the records of a broker, from the first line to the
+ * last, in bounded memory, however many there are. What is appended after it was opened is not
+ * seen.
  */
 #ifndef ENCROOT_CLI_AUDIT_READER_H
 #define ENCROOT_CLI_AUDIT_READER_H
 
 #include "broker/audit.h"
+#include "cli/audit_pages.h"
 
 struct audit_reader {
     /* the line that audit_reader_next() came to */
@@ -18,13 +20,18 @@ struct audit_reader {
     uint64_t records;
     struct error broken; /* the first problem; text is "" if there is none */
     /* its own */
-    const char *path;
-    FILE *file;
-    uint64_t left; /* bytes */
+    const char *path;         /* of the file, or the broker's address */
+    struct audit_pages pages; /* a broker's */
+    FILE *file;               /* else */
+    uint64_t left;            /* bytes */
     uint8_t *buffer;
 };
 
 int audit_reader_open(struct audit_reader *ret, const char *path, struct error *err) _must_use_;
+/* The last `count` records of a broker (0: all; otherwise what the first follows is not known).
+ * `c` must outlive it. */
+int audit_reader_open_broker(struct audit_reader *ret, const struct admin_client *c, uint64_t count,
+                             struct error *err) _must_use_;
 /* 1: a line; 0: the end; or a negative errno, if the file cannot be read. */
 int audit_reader_next(struct audit_reader *a, struct error *err) _must_use_;
 void audit_reader_close(struct audit_reader *a);

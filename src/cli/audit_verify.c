@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct verify {
-    const char *folder;
+    struct audit_source source;
     const char *head; /* a hash that was written down, as text */
     bool json;
     uint8_t head_hash[AUDIT_HASH_SIZE];
@@ -114,9 +114,9 @@ static int report(const struct verify *v, struct audit_reader *a)
 
 int cmd_audit_verify(int argc, char **argv)
 {
-    struct verify v = {.folder = "."};
+    struct verify v = {.source = AUDIT_SOURCE_DEFAULT};
     const struct option_spec options[] = {
-        AUDIT_DIR_OPTION(v.folder),
+        AUDIT_SOURCE_SPECS(v.source),
         {0, "head", OPTION_STRING, "HASH",
          "a hash that an earlier `verify` or `unlock` printed and\n"
          "that was kept elsewhere: that record must still be there",
@@ -133,11 +133,11 @@ int cmd_audit_verify(int argc, char **argv)
         {0},
     };
     const struct usage usage = {
-        .synopsis = "encroot audit verify [-d DIR] [--head HASH] [--checkpoint FILE --certificate "
-                    "PEM] [--json]",
+        .synopsis = "encroot audit verify [-d DIR | --broker [ADDRESS]] [--head HASH]\n"
+                    "                     [--checkpoint FILE --certificate PEM] [--json]",
         .about =
-            "Verify the chain of records of `encroot unlock`: none was changed, removed, put in "
-            "or\n"
+            "Verify the chain of records of `encroot unlock`, or of a broker (whose records are\n"
+            "all fetched and verified here): none was changed, removed, put in or\n"
             "moved. Says which line is the first that is wrong, and how; prints the number of\n"
             "records and the hash of the last one, the head. A chain whose end was cut off, or "
             "that\n"
@@ -157,15 +157,19 @@ int cmd_audit_verify(int argc, char **argv)
                            2 * AUDIT_HASH_SIZE, v.head);
     if (!v.checkpoint != !v.certificate)
         return usage_error(&usage, "--checkpoint and --certificate go together");
-    _cleanup_(paths_free) struct paths paths = {0};
+    const char *problem = audit_source_problem(&v.source);
+    if (problem)
+        return usage_error(&usage, "%s", problem);
     _audit_reader_ struct audit_reader a = {0};
     struct error err = {0};
     int r = v.checkpoint ? audit_witness_load(&v.witness, v.checkpoint, v.certificate, &err) : 0;
     if (r == -EKEYREJECTED)
         return report_error(&err, EXIT_BAD_INPUT, v.json);
     if (r == 0)
-        r = audit_open(&a, &paths, v.folder, &err);
+        r = audit_open(&a, &v.source, &err);
     if (r == 0)
         r = walk(&v, &a, &err);
-    return r < 0 ? report_error(&err, exit_code_for(r), v.json) : report(&v, &a);
+    code = r < 0 ? report_error(&err, audit_exit_code(r), v.json) : report(&v, &a);
+    audit_source_free(&v.source);
+    return code;
 }

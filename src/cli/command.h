@@ -35,7 +35,22 @@ int cmd_init(int argc, char **argv);
 int cmd_policy_check(int argc, char **argv);
 int cmd_policy_new(int argc, char **argv);
 int cmd_policy_show(int argc, char **argv);
+int cmd_request_approve(int argc, char **argv);
+int cmd_request_deny(int argc, char **argv);
+int cmd_request_list(int argc, char **argv);
 int cmd_rim(int argc, char **argv);
 int cmd_unlock(int argc, char **argv);
+int cmd_vault_rewrap(int argc, char **argv);
+int cmd_volume_add(int argc, char **argv);
+int cmd_volume_disable(int argc, char **argv);
+int cmd_volume_enable(int argc, char **argv);
+int cmd_volume_export(int argc, char **argv);
+int cmd_volume_import(int argc, char **argv);
+int cmd_volume_list(int argc, char **argv);
+int cmd_volume_policy(int argc, char **argv);
+int cmd_volume_remove(int argc, char **argv);
+int cmd_volume_set(int argc, char **argv);
+int cmd_volume_show(int argc, char **argv);
+int cmd_volume_values(int argc, char **argv);
 
 #endif

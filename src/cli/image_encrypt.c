@@ -4,9 +4,11 @@
 #include "base/hex.h"
 #include "cli/command.h"
 #include "cli/image_report.h"
+#include "cli/image_vault.h"
 #include "cli/meeting.h"
 #include "cli/options.h"
 #include "cli/paths.h"
+#include "cli/plain_text.h"
 #include "cli/progress.h"
 #include "crypto/tls.h"
 #include "crypto/volume_key.h"
@@ -24,6 +26,7 @@ struct arguments {
     struct meeting_options meeting;
     uint64_t root_partition, deadline;
     bool full, force, json, quiet;
+    struct vault_options vault;
 };
 
 static const struct {
@@ -146,7 +149,14 @@ static int load_command_line(const struct arguments *a, struct inputs *in, struc
 static int load_keys(const struct arguments *a, struct inputs *in, struct error *err)
 {
     const char *key = a->key ? a->key : in->paths.rootfs_key;
-    int r = secret_read_file(&in->secret, key, VOLUME_SECRET_SIZE, true, err);
+    int r = 0;
+    if (a->vault.no_key_file) {
+        in->secret = secret_random(VOLUME_SECRET_SIZE);
+        if (!in->secret)
+            return no_memory(err);
+    } else {
+        r = secret_read_file(&in->secret, key, VOLUME_SECRET_SIZE, true, err);
+    }
     if (r == 0)
         r = tls_certificate_pin(in->request.pins[0], in->paths.broker_cert, err);
     in->request.secret = in->secret;
@@ -229,27 +239,8 @@ static int load(const struct arguments *a, struct inputs *in, struct error *err)
 }
 
 /* ---- the work ---- */
-static int encrypt(const struct arguments *a, struct error *err)
+static void print_report(const struct arguments *a, const json_t *report)
 {
-    _cleanup_(inputs_free) struct inputs in = {0};
-    _image_plan_ struct image_plan plan = {0};
-    struct encrypt_stats stats = {0};
-    int r = load(a, &in, err);
-    if (r == 0)
-        r = image_plan_make(&plan, &in.request, err);
-    if (r < 0)
-        return r;
-    struct progress progress = terminal_progress(a->quiet || a->json);
-    cancel_on_signals();
-    r = image_perform(&plan, in.secret, &in.target, &progress, &stats, err);
-    terminal_progress_end();
-    /* What a signal stops may fail in many ways; the reason is the signal. */
-    if (r < 0 && progress.report(progress.arg, "", 0, 0) == -ECANCELED)
-        r = error_set(err, ECANCELED, "interrupted: nothing was written");
-    if (r < 0)
-        return r;
-    _json_ json_t *report = image_report_encrypted(&plan, &in.target, &stats);
-    meeting_report(&in.meeting, report);
     /* It is done, whatever can be told of it. */
     if (!report)
         fputs("encroot: encrypted; out of memory for the report\n", stderr);
@@ -257,12 +248,67 @@ static int encrypt(const struct arguments *a, struct error *err)
         image_report_json(report);
     else if (!a->quiet)
         image_report_print_encrypted(report, a->folder);
-    return 0;
+}
+
+/* The image is whole: what is left to do with it. */
+static int conclude(const struct arguments *a, const struct inputs *in, struct image_vault *vault,
+                    json_t *report, struct error *err)
+{
+    int r = 0;
+    if (a->vault.admin.broker)
+        r = image_vault_register(vault, in->hash_out, report, err);
+    print_report(a, report);
+    if (r == 0 && a->vault.admin.broker && !a->json && !a->quiet)
+        plain_line(stdout, "%-12s registered at %s", "vault", vault->client.address.text);
+    if (r < 0)
+        return a->json && report ? admin_exit_code(r) : admin_report(err, r, a->json);
+    return EXIT_OK;
+}
+
+static int plan(const struct arguments *a, struct inputs *in, struct image_vault *vault,
+                struct image_plan *ret, struct error *err)
+{
+    int r = load(a, in, err);
+    if (r == 0 && a->vault.admin.broker)
+        r = image_vault_open(vault, &a->vault, a->folder, a->output, err);
+    if (r == 0)
+        r = image_plan_make(ret, &in->request, err);
+    if (r == 0 && a->vault.admin.broker)
+        r = image_vault_prepare(vault, &a->vault, ret->volume_uuid, in->secret, err);
+    return r;
+}
+
+/* Returns an exit code. */
+static int encrypt(const struct arguments *a)
+{
+    _cleanup_(inputs_free) struct inputs in = {0};
+    _image_plan_ struct image_plan p = {0};
+    _image_vault_ struct image_vault vault = {0};
+    struct encrypt_stats stats = {0};
+    struct error err = {0};
+    int r = plan(a, &in, &vault, &p, &err);
+    if (r < 0)
+        return admin_report(&err, r, a->json);
+    struct progress progress = terminal_progress(a->quiet || a->json);
+    cancel_on_signals();
+    r = image_perform(&p, in.secret, &in.target, &progress, &stats, &err);
+    terminal_progress_end();
+    /* What a signal stops may fail in many ways; the reason is the signal. */
+    if (r < 0 && progress.report(progress.arg, "", 0, 0) == -ECANCELED)
+        r = error_set(&err, ECANCELED, "interrupted: nothing was written");
+    if (r < 0)
+        return report_error(&err, exit_code_for(r), a->json);
+    _json_ json_t *report = image_report_encrypted(&p, &in.target, &stats);
+    meeting_report(&in.meeting, report);
+    return conclude(a, &in, &vault, report, &err);
 }
 
 int cmd_image_encrypt(int argc, char **argv)
 {
-    struct arguments a = {.folder = ".", .deadline = IMAGE_DEADLINE, .on_failure = "reboot"};
+    struct arguments a = {.folder = ".",
+                          .deadline = IMAGE_DEADLINE,
+                          .on_failure = "reboot",
+                          .vault = {.admin = ADMIN_OPTIONS_DEFAULT}};
     const struct option_spec options[] = {
         {'i', "input", OPTION_STRING, "IMAGE", "the image, raw or qcow2; it is only read", &a.input,
          0, 0},
@@ -308,6 +354,7 @@ int cmd_image_encrypt(int argc, char **argv)
         {0, "agent", OPTION_STRING, "FILE",
          "encroot-agent for the guest's machine (default: the one\ninstalled with encroot)",
          &a.agent, 0, 0},
+        VAULT_OPTION_SPECS(a.vault),
         {0, "force", OPTION_FLAG, NULL, "replace existing outputs", &a.force, 0, 0},
         {0, "json", OPTION_FLAG, NULL, "print what was done as JSON", &a.json, 0, 0},
         {'q', "quiet", OPTION_FLAG, NULL, "neither progress nor summary", &a.quiet, 0, 0},
@@ -320,13 +367,17 @@ int cmd_image_encrypt(int argc, char **argv)
             "a new file; the boot partitions get an initramfs that holds the agent, and a boot\n"
             "configuration whose every entry boots the encrypted root. Needs no root, no loop\n"
             "device, no device-mapper, and runs none of the guest's code. Also writes the\n"
-            "reference values (hash.json) that `encroot unlock -f` compares the boot with.",
+            "reference values (hash.json) that `encroot unlock -f` compares the boot with.\n"
+            "With --vault a broker (encrootd) gets the key, the policy and these values, and\n"
+            "releases the key by itself whenever the image boots; whether it answers is seen\n"
+            "before the work begins.",
         .options = options,
         .example =
             "  encroot init keys && cd keys\n"
             "  encroot image measure -i debian.qcow2 -o debian.hash.json\n"
             "  encroot image encrypt -i debian.qcow2 -g debian.hash.json -o debian-enc.qcow2\n"
-            "  encroot image encrypt -i debian.qcow2 -o fleet.qcow2 \\\n"
+            "  encroot image encrypt -i debian.qcow2 -o web-1.qcow2 --vault -m RIM --name web-1 "
+            "\\\n"
             "      --broker keys1.example.org --broker keys2.example.org:8443",
     };
     int code = options_parse(&u, argc, argv, NULL);
@@ -334,7 +385,8 @@ int cmd_image_encrypt(int argc, char **argv)
         return code;
     if (!a.input || !a.output)
         return usage_error(&u, "%s is missing", a.input ? "-o" : "-i");
-    struct error err = {0};
-    int r = encrypt(&a, &err);
-    return r < 0 ? report_error(&err, exit_code_for(r), a.json) : EXIT_OK;
+    const char *problem = vault_options_problem(&a.vault, a.key);
+    if (problem)
+        return usage_error(&u, "%s", problem);
+    return encrypt(&a);
 }

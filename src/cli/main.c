@@ -9,7 +9,7 @@
 static const struct command commands[] = {
     {"audit checkpoint", "sign the end of the records, to be kept elsewhere", cmd_audit_checkpoint},
     {"audit export", "write the records of decisions as JSON", cmd_audit_export},
-    {"audit list", "list the decisions of unlock", cmd_audit_list},
+    {"audit list", "list the decisions of unlock or of a broker", cmd_audit_list},
     {"audit show", "show one decision, with every reason", cmd_audit_show},
     {"audit verify", "see whether the records of decisions were changed", cmd_audit_verify},
     {"evidence appraise", "judge saved evidence as unlock does, and explain",
@@ -25,8 +25,23 @@ static const struct command commands[] = {
     {"policy new", "make an appraisal policy from an image, keys and good evidence",
      cmd_policy_new},
     {"policy show", "show what an appraisal policy accepts", cmd_policy_show},
+    {"request approve", "let a waiting guest have its key once", cmd_request_approve},
+    {"request deny", "refuse a waiting guest", cmd_request_deny},
+    {"request list", "list guests that wait for an operator", cmd_request_list},
     {"rim", "compute the initial measurement of a virtCCA guest", cmd_rim},
     {"unlock", "attest a waiting guest and release its key", cmd_unlock},
+    {"vault rewrap", "put a broker's secrets under its newest key", cmd_vault_rewrap},
+    {"volume add", "give a broker the key and policy of an image made before", cmd_volume_add},
+    {"volume disable", "release a volume's key to nobody", cmd_volume_disable},
+    {"volume enable", "release a volume's key again", cmd_volume_enable},
+    {"volume export", "write all that a broker keeps of a volume", cmd_volume_export},
+    {"volume import", "register what export wrote", cmd_volume_import},
+    {"volume list", "list the volumes of a broker", cmd_volume_list},
+    {"volume policy", "show or replace what guests must prove", cmd_volume_policy},
+    {"volume remove", "make a broker forget a volume and its key", cmd_volume_remove},
+    {"volume set", "set a volume's name, approval and limits", cmd_volume_set},
+    {"volume show", "show a volume of a broker", cmd_volume_show},
+    {"volume values", "versions of a volume's reference values", cmd_volume_values},
 };
 
 static void list_group(FILE *to, const char *group)
@@ -56,7 +71,10 @@ static void list_commands(FILE *to)
           "  encroot init keys && cd keys\n"
           "  encroot image encrypt -i disk.qcow2 -o disk-enc.qcow2\n"
           "  (boot disk-enc.qcow2; its console names an address and a port)\n"
-          "  encroot unlock -i ADDRESS -m RIM -f disk-enc.hash.json\n",
+          "  encroot unlock -i ADDRESS -m RIM -f disk-enc.hash.json\n"
+          "With a broker (encrootd) that unlocks by itself, also at each reboot:\n"
+          "  encroot image encrypt -i disk.qcow2 -o disk-enc.qcow2 --vault -m RIM\n"
+          "  encroot volume list; encroot audit list --broker\n",
           to);
 }
 

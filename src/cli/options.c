@@ -9,11 +9,16 @@
 #define OPTIONS_MAX 40
 #define HELP_VALUE 1000 /* long options without a letter get HELP_VALUE + 1 + index */
 
-static void print_option(char letter, const char *name, const char *argument, const char *text)
+static void print_option(const struct option_spec *o)
 {
+    static const char *const around[][2] = {{" ", ""}, {"[=", "]"}};
     char left[64];
-    snprintf(left, sizeof(left), "%c%c%c --%s%s%s", letter ? '-' : ' ', letter ? letter : ' ',
-             letter ? ',' : ' ', name, argument ? " " : "", argument ? argument : "");
+    const char *text = o->text;
+    bool maybe = o->kind == OPTION_MAYBE;
+    snprintf(left, sizeof(left), "%c%c%c --%s%s%s%s", o->letter ? '-' : ' ',
+             o->letter ? o->letter : ' ', o->letter ? ',' : ' ', o->name,
+             o->argument ? around[maybe][0] : "", o->argument ? o->argument : "",
+             o->argument ? around[maybe][1] : "");
     /* Every line of the text begins in the same column. */
     printf("  %-28s", left);
     if (strlen(left) > 27)
@@ -30,8 +35,8 @@ static void print_help(const struct usage *u)
 {
     printf("Usage: %s\n\n%s\n\nOptions:\n", u->synopsis, u->about);
     for (const struct option_spec *o = u->options; o->name; o++)
-        print_option(o->letter, o->name, o->argument, o->text);
-    print_option('h', "help", NULL, "show this help");
+        print_option(o);
+    print_option(&(const struct option_spec){'h', "help", OPTION_FLAG, NULL, "show this help"});
     if (u->example)
         printf("\nExample:\n%s\n", u->example);
 }
@@ -70,6 +75,9 @@ static int store(const struct usage *u, const struct option_spec *o, const char 
     case OPTION_STRING:
         *(const char **)o->value = text;
         return OPTIONS_DONE;
+    case OPTION_MAYBE:
+        *(const char **)o->value = text ? text : "";
+        return OPTIONS_DONE;
     case OPTION_LIST:
         if (list->count == OPTION_LIST_MAX)
             return usage_error(u, "--%s: given more than %d times", o->name, OPTION_LIST_MAX);
@@ -96,7 +104,9 @@ static void build_tables(const struct usage *u, struct option *longs, char *shor
     shorts[s++] = 'h';
     for (; u->options[i].name && i < OPTIONS_MAX; i++) {
         const struct option_spec *o = &u->options[i];
-        int argument = o->kind == OPTION_FLAG ? no_argument : required_argument;
+        int argument = o->kind == OPTION_FLAG    ? no_argument
+                       : o->kind == OPTION_MAYBE ? optional_argument
+                                                 : required_argument;
         longs[i] = (struct option){o->name, argument, NULL,
                                    o->letter ? o->letter : HELP_VALUE + 1 + (int)i};
         if (o->letter)
@@ -107,6 +117,14 @@ static void build_tables(const struct usage *u, struct option *longs, char *shor
     longs[i] = (struct option){"help", no_argument, NULL, 'h'};
     longs[i + 1] = (struct option){0};
     shorts[s] = '\0';
+}
+
+/* getopt takes an argument that may be missing only from behind a "=". */
+static const char *maybe_argument(const struct option_spec *o, int argc, char **argv)
+{
+    bool next = o->kind == OPTION_MAYBE && !optarg && optind < argc && o->is_argument &&
+                o->is_argument(argv[optind]);
+    return next ? argv[optind++] : optarg;
 }
 
 int options_parse(const struct usage *u, int argc, char **argv, int *operands)
@@ -128,7 +146,7 @@ int options_parse(const struct usage *u, int argc, char **argv, int *operands)
             return usage_error(u, "unknown option -%c", optopt);
         if (!o)
             return usage_error(u, "unknown option %s", argv[optind - 1]);
-        int r = store(u, o, optarg);
+        int r = store(u, o, maybe_argument(o, argc, argv));
         if (r != OPTIONS_DONE)
             return r;
     }

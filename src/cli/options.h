@@ -14,6 +14,8 @@ enum option_kind {
     OPTION_STRING, /* const char **; the last one counts */
     OPTION_LIST,   /* struct option_list *: may be given several times */
     OPTION_UINT,   /* uint64_t *, decimal, between min and max */
+    OPTION_MAYBE,  /* const char **; "" when given alone: --name, --name=TEXT, or --name TEXT if
+                      is_argument says that TEXT is one */
 };
 
 #define OPTION_LIST_MAX 64
@@ -29,7 +31,8 @@ struct option_spec {
     const char *argument; /* "FILE"; NULL for flags */
     const char *text;     /* what it does, default included */
     void *value;
-    uint64_t min, max; /* OPTION_UINT */
+    uint64_t min, max;                     /* OPTION_UINT */
+    bool (*is_argument)(const char *word); /* OPTION_MAYBE */
 };
 
 struct usage {

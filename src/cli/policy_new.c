@@ -5,11 +5,9 @@
 #include "cli/evidence_file.h"
 #include "cli/findings_print.h"
 #include "cli/image_values.h"
-#include "cli/paths.h"
 #include "cli/plain_text.h"
-#include "cli/policy_claims.h"
+#include "cli/policy_compose.h"
 #include "cli/policy_load.h"
-#include "cli/policy_trust.h"
 
 #include <string.h>
 #include <time.h>
@@ -17,31 +15,11 @@
 #define HASH_JSON_MAX ((size_t)4 << 20)
 
 struct arguments {
-    struct option_list images, references, rims;
-    const char *folder, *evidence, *components, *volume, *output;
-    bool pin_instance, force, json;
+    struct policy_source source;
+    struct option_list images, references;
+    const char *evidence, *volume, *output;
+    bool force, json;
 };
-
-/*
- * Waived from the start: what other records or the digests of the programs decide. What evidence
- * can tell is waived only without evidence.
- */
-static const enum waiver from_the_start[] = {WAIVER_SHIM_MOK, WAIVER_SECURE_BOOT,
-                                             WAIVER_SECURE_BOOT_AUTHORITY, WAIVER_BOOT_VARIABLE,
-                                             WAIVER_PARTITION_TABLE};
-static const enum waiver without_evidence[] = {WAIVER_PLATFORM_TABLES, WAIVER_PLATFORM_PROFILE,
-                                               WAIVER_PLATFORM_IMPLEMENTATION,
-                                               WAIVER_PLATFORM_CONFIGURATION};
-
-static const enum waiver unknown_components[] = {WAIVER_PLATFORM_COMPONENTS};
-static const enum waiver unknown_commands[] = {WAIVER_GRUB_COMMAND};
-static const enum waiver any_machine[] = {WAIVER_PLATFORM_INSTANCE, WAIVER_ATTESTATION_KEY};
-
-static void add_waivers(json_t *to, const enum waiver *list, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        json_array_append_new(to, json_string(waiver_name(list[i])));
-}
 
 static int set_volume(json_t *root, const char *text, struct error *err)
 {
@@ -104,62 +82,6 @@ static int add_boot(json_t *root, const struct arguments *a, struct error *err)
     return r;
 }
 
-static int add_rims(json_t *root, const struct arguments *a, const struct evidence *e,
-                    struct error *err)
-{
-    struct digest d;
-    char hex[DIGEST_HEX_SIZE];
-    json_t *rims = json_array();
-    json_object_set_new(root, "rim", rims);
-    for (size_t i = 0; i < a->rims.count; i++) {
-        if (policy_digest(&d, a->rims.items[i]) < 0)
-            return error_set(err, EINVAL, "RIM: expected 64, 96 or 128 hexadecimal digits");
-        digest_hex(&d, hex);
-        json_array_append_new(rims, json_string(hex));
-    }
-    return a->rims.count == 0 ? policy_rim_of(e, rims, err) : 0;
-}
-
-/* The sample's hash.json does not know what GRUB does. */
-static bool lacks_commands(const json_t *boot)
-{
-    size_t i;
-    json_t *set;
-    json_array_foreach(boot, i, set) if (!json_object_get(set, "grub_commands")) return true;
-    return false;
-}
-
-static int compose(json_t *root, const struct arguments *a, const struct evidence *e,
-                   struct error *err)
-{
-    _cleanup_(paths_free) struct paths paths = {0};
-    json_t *waive = json_array();
-    json_object_set_new(root, "version", json_integer(1));
-    json_object_set_new(root, "platforms", json_pack("[s]", e ? e->platform : "virtcca"));
-    int r = paths_of(&paths, a->folder, err);
-    if (r == 0)
-        r = add_rims(root, a, e, err);
-    if (r == 0)
-        r = policy_trust_of(root, paths.trust_folder, paths.trust_pins, err);
-    if (r == 0 && e)
-        r = policy_claims_of(root, e, a->pin_instance, err);
-    if (r == 0 && a->components)
-        r = policy_components_of(root, a->components, err);
-    if (r == 0)
-        r = add_boot(root, a, err);
-    add_waivers(waive, from_the_start, ARRAY_SIZE(from_the_start));
-    if (!e)
-        add_waivers(waive, without_evidence, ARRAY_SIZE(without_evidence));
-    if (!e && !a->components)
-        add_waivers(waive, unknown_components, ARRAY_SIZE(unknown_components));
-    if (lacks_commands(json_object_get(root, "boot")))
-        add_waivers(waive, unknown_commands, ARRAY_SIZE(unknown_commands));
-    if (!a->pin_instance)
-        add_waivers(waive, any_machine, ARRAY_SIZE(any_machine));
-    json_object_set_new(root, "waive", waive);
-    return r;
-}
-
 /* What is written must accept the evidence that it was made from. */
 static int check(struct bytes text, const struct evidence *e, const char *name, bool *pass,
                  struct error *err)
@@ -190,14 +112,17 @@ static int write_policy(const struct arguments *a, struct bytes text, struct err
                : error_errno(err, errno, "standard output");
 }
 
-static int make(const struct arguments *a, bool *pass, struct error *err)
+static int make(struct arguments *a, bool *pass, struct error *err)
 {
     _evidence_ struct evidence evidence = {0};
-    _json_ json_t *root = json_object();
+    _json_ json_t *boot = json_object(), *root = NULL;
     const struct evidence *e = a->evidence ? &evidence : NULL;
+    a->source.evidence = e;
     int r = e ? evidence_file_load(&evidence, a->evidence, err) : 0;
     if (r == 0)
-        r = compose(root, a, e, err);
+        r = add_boot(boot, a, err);
+    if (r == 0)
+        r = policy_compose(&root, &a->source, boot, err);
     if (r < 0)
         return r;
     _free_ char *text = json_dumps(root, JSON_INDENT(2));
@@ -210,7 +135,7 @@ static int make(const struct arguments *a, bool *pass, struct error *err)
 
 int cmd_policy_new(int argc, char **argv)
 {
-    struct arguments a = {.folder = "."};
+    struct arguments a = {.source = {.folder = "."}};
     const struct option_spec options[] = {
         {0, "from-image", OPTION_LIST, "IMAGE",
          "an encrypted image whose boot is accepted; it is only read\n(may be repeated)", &a.images,
@@ -219,19 +144,20 @@ int cmd_policy_new(int argc, char **argv)
          "its reference values (hash.json), in the place of the image\n(may be repeated)",
          &a.references, 0, 0},
         {'m', "rim", OPTION_LIST, "RIM",
-         "accepted initial measurement (may be repeated; default: the\nevidence's)", &a.rims, 0, 0},
+         "accepted initial measurement (may be repeated; default: the\nevidence's)", &a.source.rims,
+         0, 0},
         {'d', "dir", OPTION_STRING, "DIR",
          "folder that `encroot init` made, with the trust anchors\n(default: the current one)",
-         &a.folder, 0, 0},
+         &a.source.folder, 0, 0},
         {'e', "evidence", OPTION_STRING, "FILE",
          "good evidence (unlock --save-evidence): what it says of\nplatform, firmware and tables "
          "becomes what is expected",
          &a.evidence, 0, 0},
         {0, "platform-reference", OPTION_STRING, "FILE",
          "the sample's platform reference file: its firmware becomes\nwhat is expected",
-         &a.components, 0, 0},
+         &a.source.components, 0, 0},
         {0, "pin-instance", OPTION_FLAG, NULL, "accept the machine of the evidence only",
-         &a.pin_instance, 0, 0},
+         &a.source.pin_instance, 0, 0},
         {0, "volume", OPTION_STRING, "UUID", "the volume (default: the image's)", &a.volume, 0, 0},
         {'o', "output", OPTION_STRING, "FILE", "where to write it (default: stdout)", &a.output, 0,
          0},
@@ -257,9 +183,9 @@ int cmd_policy_new(int argc, char **argv)
         return code;
     if (a.images.count + a.references.count == 0)
         return usage_error(&u, "--from-image IMAGE or -f hash.json is needed");
-    if (a.rims.count == 0 && !a.evidence)
+    if (a.source.rims.count == 0 && !a.evidence)
         return usage_error(&u, "-m RIM or --evidence FILE is needed");
-    if (a.pin_instance && !a.evidence)
+    if (a.source.pin_instance && !a.evidence)
         return usage_error(&u, "--pin-instance needs --evidence FILE");
     struct error err = {0};
     bool pass = false;

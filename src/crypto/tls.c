@@ -10,6 +10,9 @@
 #include <string.h>
 #include <time.h>
 
+#define ALPN_HTTP                                                                                  \
+    "\x08"                                                                                         \
+    "http/1.1"
 #define PINS_MAX 16
 
 struct tls {
@@ -19,7 +22,8 @@ struct tls {
     uint8_t pins[PINS_MAX][32];
     size_t pin_count;
     bool pin_mismatch;
-    /* server only */
+    bool plain_http; /* administration: a server need not choose a protocol */
+    /* ours, by the peer */
     bool certificate_refused;
 };
 
@@ -114,7 +118,7 @@ static int handshake(struct tls *t, uint64_t deadline, struct error *err)
         if (r == 0)
             return error_set(err, ECONNRESET, "%s: the peer closed the connection", what);
     }
-    if (!tls_has_alpn(t->ssl))
+    if (!t->plain_http && !tls_has_alpn(t->ssl))
         return error_set(err, EPROTO, "%s: the peer does not speak %s", what, &TLS_ALPN[1]);
     return 0;
 }
@@ -150,26 +154,30 @@ static int check_pin(X509_STORE_CTX *store, void *arg)
     return 0;
 }
 
-int tls_connect(struct tls **ret, int fd, const uint8_t (*pins)[32], size_t pin_count,
-                uint64_t deadline, struct error *err)
+/* `alpn`: one name with its length in front. `id`: what to show of oneself; NULL: nothing. */
+static SSL_CTX *client_context(struct tls *t, const char *alpn, const struct tls_identity *id)
 {
-    if (pin_count == 0 || pin_count > PINS_MAX)
-        return error_set(err, EINVAL, "TLS: %zu pins, expected 1 to %d", pin_count, PINS_MAX);
-    _tls_ struct tls *t = calloc(1, sizeof(*t));
-    if (!t)
-        return error_set(err, ENOMEM, "out of memory");
-    memcpy(t->pins, pins, pin_count * sizeof(*pins));
-    t->pin_count = pin_count;
     SSL_CTX *ctx = tls_context_new(TLS_client_method());
-    if (!ctx ||
-        SSL_CTX_set_alpn_protos(ctx, (const uint8_t *)TLS_ALPN, sizeof(TLS_ALPN) - 1) != 0) {
+    if (!ctx || SSL_CTX_set_alpn_protos(ctx, (const uint8_t *)alpn, (unsigned)strlen(alpn)) != 0 ||
+        (id && (SSL_CTX_use_certificate(ctx, id->certificate) != 1 ||
+                SSL_CTX_use_PrivateKey(ctx, id->key) != 1))) {
         SSL_CTX_free(ctx);
-        return tls_failed(err, EIO, "TLS");
+        return NULL;
     }
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
     /* Replaces chain building as a whole: only the key counts. That the peer holds it is what
      * its CertificateVerify proves (RFC 8446, 4.4.3). */
     SSL_CTX_set_cert_verify_callback(ctx, check_pin, t);
+    return ctx;
+}
+
+/* Takes over `t`. */
+static int connect_with(struct tls **ret, struct tls *connection, SSL_CTX *ctx, int fd,
+                        uint64_t deadline, struct error *err)
+{
+    _tls_ struct tls *t = connection;
+    if (!ctx)
+        return tls_failed(err, EIO, "TLS");
     int r = start(t, ctx, fd, deadline, err);
     SSL_CTX_free(ctx); /* t->ssl holds its own reference */
     if (r < 0 && t->pin_mismatch)
@@ -178,6 +186,31 @@ int tls_connect(struct tls **ret, int fd, const uint8_t (*pins)[32], size_t pin_
         return r;
     *ret = TAKE_PTR(t);
     return 0;
+}
+
+int tls_connect(struct tls **ret, int fd, const uint8_t (*pins)[32], size_t pin_count,
+                uint64_t deadline, struct error *err)
+{
+    if (pin_count == 0 || pin_count > PINS_MAX)
+        return error_set(err, EINVAL, "TLS: %zu pins, expected 1 to %d", pin_count, PINS_MAX);
+    struct tls *t = calloc(1, sizeof(*t));
+    if (!t)
+        return error_set(err, ENOMEM, "out of memory");
+    memcpy(t->pins, pins, pin_count * sizeof(*pins));
+    t->pin_count = pin_count;
+    return connect_with(ret, t, client_context(t, TLS_ALPN, NULL), fd, deadline, err);
+}
+
+int tls_connect_as(struct tls **ret, int fd, const struct tls_identity *client,
+                   const uint8_t pin[32], uint64_t deadline, struct error *err)
+{
+    struct tls *t = calloc(1, sizeof(*t));
+    if (!t)
+        return error_set(err, ENOMEM, "out of memory");
+    memcpy(t->pins[0], pin, sizeof(t->pins[0]));
+    t->pin_count = 1;
+    t->plain_http = true;
+    return connect_with(ret, t, client_context(t, ALPN_HTTP, client), fd, deadline, err);
 }
 
 /* ---- the broker's end ---- */
@@ -224,6 +257,8 @@ ssize_t tls_read(struct tls *t, void *p, size_t n, uint64_t deadline, struct err
         if (r == 1)
             return (ssize_t)got;
         r = after(t, r, deadline, "reading", err);
+        if (r < 0 && t->certificate_refused)
+            return error_set(err, EKEYREJECTED, "the peer does not accept our certificate");
         if (r <= 0)
             return r;
     }

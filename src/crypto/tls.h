@@ -46,6 +46,13 @@ int tls_connect(struct tls **ret, int fd, const uint8_t (*pins)[32], size_t pin_
                 uint64_t deadline, struct error *err) _must_use_;
 int tls_accept(struct tls **ret, int fd, const struct tls_identity *id, uint64_t deadline,
                struct error *err) _must_use_;
+/*
+ * A broker's administration: the client shows a certificate too, and ordinary HTTP/1.1 follows. In
+ * TLS 1.3 the server judges that certificate after the client is done: tls_read then returns
+ * -EKEYREJECTED.
+ */
+int tls_connect_as(struct tls **ret, int fd, const struct tls_identity *client,
+                   const uint8_t pin[32], uint64_t deadline, struct error *err) _must_use_;
 
 /* CHANNEL_EXPORTER_SIZE bytes; label CHANNEL_EXPORTER_LABEL, no context. */
 int tls_exporter(struct tls *t, uint8_t *ret, size_t size, const char *label,

@@ -287,8 +287,10 @@ int http_read_response(struct http_stream *s, struct http_response *ret, struct 
     r = parse_headers(&h, at, err);
     if (r < 0)
         return r;
-    if (!h.has_length)
+    if (!h.has_length && a.status != 204) /* which has no body (RFC 9110, 15.3.5) */
         return malformed(err, "a response without Content-Length");
+    if (a.status == 204 && h.content_length > 0)
+        return malformed(err, "a body where none can be");
     memcpy(a.content_type, h.content_type, sizeof(a.content_type));
     a.content_length = h.content_length;
     *ret = a;
