@@ -119,9 +119,12 @@ static int exchange(struct http_stream *s, const char *method, const char *path,
 {
     struct error second = {0};
     int r = send_request(s, method, path, body, err);
-    if (r == -EPIPE || r == -ECONNRESET)
-        return receive(s, ret, &second) == 0 ? 0 : r;
-    return r < 0 ? r : receive(s, ret, err);
+    if (r != -EPIPE && r != -ECONNRESET)
+        return r < 0 ? r : receive(s, ret, err);
+    int why = receive(s, ret, &second);
+    if (why == -EKEYREJECTED)
+        *err = second;
+    return why == 0 || why == -EKEYREJECTED ? why : r;
 }
 
 static int over_tls(const struct admin_client *c, int fd, uint64_t deadline, const char *method,
@@ -168,6 +171,8 @@ static int perform(const struct admin_client *c, const char *method, const char 
     if (r == -ETIMEDOUT)
         return error_hint(err, r, "--timeout gives it longer than %llu s",
                           (unsigned long long)c->seconds);
+    if (r == -EFBIG) /* a head beyond all bounds; nothing of ours is too large */
+        return -EPROTO;
     /* It left in the middle, whatever the socket calls that. */
     return r == -ENODATA || r == -EPIPE ? -ECONNRESET : r;
 }

@@ -35,12 +35,16 @@ static int walk(struct export *x, FILE *out, struct error *err)
 {
     _audit_reader_ struct audit_reader a = {0};
     int r = audit_open(&a, &x->source, err);
-    while (r >= 0 && (r = audit_reader_next(&a, err)) > 0) {
-        if (a.broken.text[0] && !x->unverified) {
+    bool more = r == 0;
+    while (r == 0 && more) {
+        r = audit_reader_next(&a, err);
+        more = r > 0;
+        if (r >= 0 && a.broken.text[0] && !x->unverified) {
             *err = a.broken;
             return error_hint(err, -EUCLEAN, "--unverified exports it all the same");
         }
-        r = out ? write_line(out, &a, err) : 0;
+        if (more)
+            r = out ? write_line(out, &a, err) : 0;
     }
     return r;
 }

@@ -19,7 +19,7 @@ struct audit_pages {
 int audit_pages_open(struct audit_pages *ret, const struct admin_client *c, uint64_t count,
                      struct error *err) _must_use_;
 /* `sequence`: of the record before; 0 at the first. 1: a line, valid until the next call; 0: the
- * end, or the broker gives no more than it said there are. */
+ * end, or the broker gives no more records although it said that there are more. */
 int audit_pages_next(struct audit_pages *p, uint64_t sequence, struct bytes *ret,
                      struct error *err) _must_use_;
 void audit_pages_close(struct audit_pages *p);

@@ -48,7 +48,8 @@ static int put_rate(const char *text, json_t **ret, struct error *err)
     }
     /* "5/h" is five in one hour */
     _free_ char *period = NULL;
-    bool one = text[digits] == '/' && strspn(text + digits + 1, "0123456789") == 0;
+    bool one =
+        text[digits] == '/' && text[digits + 1] && strspn(text + digits + 1, "0123456789") == 0;
     if (asprintf(&period, "%s%s", one ? "1" : "", text[digits] ? text + digits + 1 : "") < 0) {
         period = NULL;
         return error_set(err, ENOMEM, "out of memory");
