@@ -87,7 +87,7 @@ class FakeBroker:
     def __init__(self, socket_path=None, tls=None, role="admin"):
         """`tls`: an ssl.SSLContext of the server."""
         self.role, self.volumes, self.requests, self.records, self.evidence = role, {}, {}, [], {}
-        self.asked = []
+        self.asked, self.checkpoint = [], None
         self.misbehaviour = lambda method, path: None
         self.answered = lambda method, path: None
         if tls:
@@ -306,9 +306,9 @@ class FakeBroker:
         raise Refusal(404, f"there is no decision {ident}")
 
     def do_checkpoint(self, query, data):
-        last = json.loads(self.records[-1])
-        return {"version": 1, "broker": "test", "sequence": last["sequence"], "hash": last["hash"],
-                "time": now(), "signature": base64.b64encode(b"signature").decode()}
+        if not self.checkpoint:
+            raise Refusal(503, "nothing to sign with")
+        return self.checkpoint
 
     def do_rewrap(self, query, data):
         return {"done": len(self.volumes), "already": 0, "failed": getattr(self, "stuck", 0)}

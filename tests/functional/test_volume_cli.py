@@ -714,11 +714,20 @@ class Audit(UnlockTest):
         self.assertIn("audit list", self.audit("show", "f" * 32, status=BAD_INPUT).stderr)
 
     def test_checkpoint(self):
-        printed = json.loads(self.audit("checkpoint").stdout)
-        self.assertEqual((printed["sequence"], printed["hash"]), (3, self.log()[-1]["hash"]))
+        self.audit("checkpoint", status=UNREACHABLE)
+        signed = json.loads(self.encroot("audit", "checkpoint", "-d", "k").stdout)
+        self.broker.checkpoint = signed
+        self.assertEqual(json.loads(self.audit("checkpoint").stdout), signed)
         self.audit("checkpoint", "-o", "c.json")
-        self.assertEqual(json.loads((self.folder / "c.json").read_text())["hash"], printed["hash"])
         self.audit("checkpoint", "-o", "c.json", status=BAD_INPUT)
+        kept = ["--checkpoint", "c.json", "--certificate", "k/broker.crt"]
+        self.assertIn("intact: 3 records", self.audit("verify", *kept).stdout)
+        self.broker.records.pop()
+        self.assertIn("checkpoint", self.audit("verify", *kept, status=REFUSED).stderr)
+        for bad in ({**signed, "more": 1}, {**signed, "hash": "x"}, {**signed, "signature": "*"}):
+            self.broker.checkpoint = bad
+            self.audit("checkpoint", "-o", "d.json", status=FAILED)
+        self.assertFalse((self.folder / "d.json").exists())
 
 
 class Vault(ImageTest):
