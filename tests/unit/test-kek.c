@@ -1,12 +1,14 @@
 /* Key-encryption keys (K3): of files, credentials, and of a real PKCS#11 token in software. */
 #include "unit.h"
 #include "base/hex.h"
+#include "daemon/confine.h"
 #include "scratch.h"
 #include "soft_token.h"
 #include "vault/kek.h"
 #include "vault/token_pin.h"
 
 #include <openssl/evp.h>
+#include <sys/wait.h>
 
 static const uint8_t volume[16] = {1, 2, 3, 4}, other_volume[16] = {1, 2, 3, 5};
 
@@ -487,6 +489,50 @@ static void another_key_of_the_same_name_is_not_taken(void **state)
     assert_int_equal(none.size, 0);
 }
 
+/* In a process of its own, for nothing can be taken back. No assertions: they would leap out of it.
+ */
+static int use_confined(const struct vault *v)
+{
+    struct kek_ring r = {.count = 1};
+    _buffer_ struct buffer w = {0}, again = {0};
+    /* Its own: secrets do not survive a fork. */
+    _secret_ struct secret *s = NULL, *secret = secret_random(32);
+    struct error err = {0};
+    CK_FUNCTION_LIST *module = NULL;
+    int n = confine_early(ROLE_KEEPER, &err);
+    if (n == 0)
+        n = kek_open(&r.keys[0], v->token_url, &err);
+    if (n == 0)
+        module = soft_token_module();
+    if (n == 0)
+        n = confine(ROLE_KEEPER, &err);
+    if (n == 0)
+        n = kek_wrap(&r, volume, secret, &w, &err);
+    if (n == 0 && !soft_token_lose_sessions_of(module))
+        n = error_set(&err, EIO, "the sessions stay");
+    if (n == 0)
+        n = kek_unwrap(&r, volume, buffer_bytes(&w), &s, &err);
+    if (n == 0)
+        n = kek_wrap(&r, volume, secret, &again, &err);
+    if (n < 0)
+        fprintf(stderr, "%s\n", err.text);
+    return n == 0 && secret_equal(s, secret) ? 0 : 1;
+}
+
+/* With the keeper's filter (daemon/confine.h), also when the session must be opened again. */
+static void a_token_works_in_a_confined_process(void **state)
+{
+    struct vault *v = *state;
+    int status;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        _exit(use_confined(v));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        fail_msg("status %x (a signal 31: a call that the filter forbids)", status);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -510,6 +556,7 @@ int main(void)
         TOKEN_CASE(a_session_that_is_gone_is_opened_again),
         TOKEN_CASE(a_refused_pin_is_not_tried_again),
         TOKEN_CASE(another_key_of_the_same_name_is_not_taken),
+        TOKEN_CASE(a_token_works_in_a_confined_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
