@@ -2,6 +2,7 @@
 #include "daemon/config.h"
 
 #include "base/io.h"
+#include "cli/encrootd_conf.h"
 
 #include <stdio.h>
 #include <syslog.h>
@@ -251,6 +252,42 @@ static void the_manual_has_each_key_and_no_other(void **state)
     assert_true(there > 20);
 }
 
+/* What `encroot init` writes runs as it is; what it shows as comments is what it says. */
+static void the_one_of_init_is_one(void **state)
+{
+    struct daemon_config c;
+    struct error err = {0};
+    if (parse(encrootd_conf, &c, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_string_equal(c.key, "/etc/encroot/broker.key");
+    assert_string_equal(c.certificate, "/etc/encroot/broker.crt");
+    assert_string_equal(c.store, "sqlite:/etc/encroot/broker.db");
+    assert_string_equal(c.keks[0], "file:/etc/encroot/vault.kek");
+    assert_int_equal(c.kek_count, 1);
+    assert_string_equal(c.admin_socket, "/etc/encroot/admin.sock");
+    assert_int_equal(c.listen_count, 1);
+    assert_int_equal(c.listen[0].port, 7221);
+    assert_int_equal(c.monitor_listen[0].port, 7222);
+    config_free(&c);
+    /* "#key = value" without its "#", all but the examples that need a pin. */
+    _free_ char *text = strdup(encrootd_conf);
+    for (char *p = text; (p = strstr(p, "\n#")); p++)
+        if (p[2] >= 'a' && p[2] <= 'z' && strncmp(p + 2, "admin-client", 12) != 0 &&
+            strncmp(p + 2, "admin-listen", 12) != 0)
+            p[1] = ' ';
+    if (parse(text, &c, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(c.max_connections, 16384);
+    assert_int_equal(c.request_seconds, 60);
+    assert_int_equal(c.handshake_seconds, 10);
+    assert_int_equal(c.evidence_keep, EVIDENCE_KEEP_REFUSED);
+    assert_int_equal(c.evidence_days, 30);
+    assert_int_equal(c.approval_seconds, 600);
+    assert_int_equal(c.kek_count, 2);
+    assert_int_equal(c.log_level, LOG_INFO);
+    config_free(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,6 +298,7 @@ int main(void)
         cmocka_unit_test(nul_and_long_lines_are_refused),
         cmocka_unit_test(short_deadlines_bound_the_handshake),
         cmocka_unit_test(the_manual_has_each_key_and_no_other),
+        cmocka_unit_test(the_one_of_init_is_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
