@@ -68,6 +68,10 @@ struct db_driver {
     /* How many rows came, or, of a statement without columns, were changed. `row` may be NULL. */
     int (*run)(struct db *db, enum statement n, const struct db_value *parameters, db_row *row,
                void *arg, struct error *err);
+    /* As `run` of a statement without columns, in a transaction; but what became of it is learned
+     * by a later call, `commit` at the latest. Saves waiting for the answer. */
+    int (*post)(struct db *db, enum statement n, const struct db_value *parameters,
+                struct error *err);
     /* Statements without parameters or results. */
     int (*script)(struct db *db, const char *sql, struct error *err);
     /* The schema's version; 0 in an empty database. */

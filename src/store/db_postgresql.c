@@ -5,6 +5,8 @@
 /* Of the lock that every writer holds for its transaction; within one database. "encroot1" */
 #define WRITER "7308888588415890481"
 
+#define POSTED_MAX ((size_t)4 << 20) /* bytes that may wait here for the server */
+
 /* Types by their numbers in pg_type, which do not change. */
 enum oid { OID_BYTEA = 17, OID_INT8 = 20, OID_TEXT = 25 };
 
@@ -52,11 +54,17 @@ static int postgresql_begin(struct db *db, struct error *err)
                             NULL, err);
 }
 
-/* The server answers COMMIT of a failed transaction by ROLLBACK. */
+/* Behind what was posted, in one round. The server answers COMMIT of a failed transaction by
+ * ROLLBACK. */
 static int postgresql_commit(struct db *db, struct error *err)
 {
+    struct postgresql *p = postgresql_of(db);
     _result_ PGresult *result = NULL;
-    int r = postgresql_query(postgresql_of(db), "COMMIT", &result, err);
+    int r = postgresql_pipeline(p, err);
+    if (r == 0 && !PQsendQueryParams(p->connection, "COMMIT", 0, NULL, NULL, NULL, NULL, 0))
+        r = error_set(err, EHOSTDOWN, "%s: %s", db->name, PQerrorMessage(p->connection));
+    if (r == 0)
+        r = postgresql_results(p, &result, err);
     if (r == 0 && strcmp(PQcmdStatus(result), "COMMIT") != 0)
         return error_set(err, EHOSTDOWN, "%s: the transaction was not committed", db->name);
     return r;
@@ -65,9 +73,13 @@ static int postgresql_commit(struct db *db, struct error *err)
 static void postgresql_rollback(struct db *db)
 {
     struct postgresql *p = postgresql_of(db);
-    if (!p->connection || PQtransactionStatus(p->connection) == PQTRANS_IDLE)
+    if (!p->connection)
         return;
-    if (postgresql_query(p, "ROLLBACK", NULL, NULL) < 0)
+    if (PQpipelineStatus(p->connection) != PQ_PIPELINE_OFF &&
+        postgresql_results(p, NULL, NULL) < 0 && !p->connection)
+        return;
+    if (PQtransactionStatus(p->connection) != PQTRANS_IDLE &&
+        postgresql_query(p, "ROLLBACK", NULL, NULL) < 0)
         postgresql_disconnect(db);
 }
 
@@ -88,10 +100,10 @@ static int prepare(struct postgresql *p, enum statement n, struct error *err)
         types[i] = oid_of(statements[n].parameters[i]);
     name_of(n, name);
     int r = PQsendPrepare(p->connection, name, statements[n].sql, count, types)
-                ? postgresql_result(p, NULL, err)
+                ? postgresql_results(p, NULL, err)
                 : error_set(err, EHOSTDOWN, "%s: %s", p->db.name, PQerrorMessage(p->connection));
     p->prepared[n] = r == 0;
-    return r;
+    return r < 0 ? r : postgresql_pipeline(p, err);
 }
 
 /* All in binary: integers of 8 bytes, big-endian; text and bytes as they are. */
@@ -157,20 +169,43 @@ static int put_rows(struct postgresql *p, const PGresult *result, const char *ty
     return r < 0 ? r : PQntuples(result);
 }
 
+static int enqueue(struct postgresql *p, enum statement n, const struct db_value *parameters,
+                   struct error *err)
+{
+    int r = postgresql_pipeline(p, err);
+    if (r == 0)
+        r = prepare(p, n, err);
+    return r < 0 ? r : send(p, n, parameters, err);
+}
+
 static int postgresql_run(struct db *db, enum statement n, const struct db_value *parameters,
                           db_row *row, void *arg, struct error *err)
 {
     struct postgresql *p = postgresql_of(db);
     _result_ PGresult *result = NULL;
-    int r = prepare(p, n, err);
+    int r = enqueue(p, n, parameters, err);
     if (r == 0)
-        r = send(p, n, parameters, err);
-    if (r == 0)
-        r = postgresql_result(p, &result, err);
+        r = postgresql_results(p, &result, err);
     if (r < 0)
         return r;
     const char *types = statements[n].columns;
     return *types ? put_rows(p, result, types, row, arg, err) : atoi(PQcmdTuples(result));
+}
+
+static int postgresql_post(struct db *db, enum statement n, const struct db_value *parameters,
+                           struct error *err)
+{
+    struct postgresql *p = postgresql_of(db);
+    int r = enqueue(p, n, parameters, err);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; statements[n].parameters[i]; i++)
+        p->posted += sizeof(struct db_value) + parameters[i].bytes.size;
+    if (p->posted > POSTED_MAX)
+        return postgresql_results(p, NULL, err);
+    if (PQflush(p->connection) < 0) /* the server begins with it while we go on */
+        return error_set(err, EHOSTDOWN, "%s: %s", db->name, PQerrorMessage(p->connection));
+    return 0;
 }
 
 static int postgresql_script(struct db *db, const char *sql, struct error *err)
@@ -223,6 +258,7 @@ const struct db_driver db_postgresql = {
     .commit = postgresql_commit,
     .rollback = postgresql_rollback,
     .run = postgresql_run,
+    .post = postgresql_post,
     .script = postgresql_script,
     .version = postgresql_version,
     .set_version = postgresql_set_version,

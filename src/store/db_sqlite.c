@@ -339,6 +339,13 @@ static int sqlite_run(struct db *db, enum statement n, const struct db_value *pa
     return r;
 }
 
+static int sqlite_post(struct db *db, enum statement n, const struct db_value *parameters,
+                       struct error *err)
+{
+    int r = sqlite_run(db, n, parameters, NULL, NULL, err);
+    return r < 0 ? r : 0;
+}
+
 static int sqlite_script(struct db *db, const char *sql, struct error *err)
 {
     return script(sqlite_of(db), sql, err);
@@ -370,6 +377,7 @@ const struct db_driver db_sqlite = {
     .commit = sqlite_commit,
     .rollback = sqlite_rollback,
     .run = sqlite_run,
+    .post = sqlite_post,
     .script = sqlite_script,
     .version = sqlite_version,
     .set_version = sqlite_set_version,

@@ -30,6 +30,10 @@ int store_read(struct store *s, enum statement n, const struct db_value *paramet
  * Returns the number of rows that came or were changed. */
 int store_write(struct store *s, enum statement n, const struct db_value *parameters, db_row *row,
                 void *arg, struct error *err) _must_use_;
+/* The same without waiting for what becomes of it: a later call, store_commit at the latest, fails
+ * if it did. For statements that change a row in any case. */
+int store_post(struct store *s, enum statement n, const struct db_value *parameters,
+               struct error *err) _must_use_;
 /* With which every function begins that changes something: as store_write. */
 int store_check_writing(const struct store *s, struct error *err) _must_use_;
 

@@ -17,6 +17,7 @@ struct postgresql {
     bool local;          /* a socket of this machine, or a loopback address */
     PGconn *connection;  /* NULL: none */
     bool prepared[STATEMENT_COUNT];
+    size_t posted;     /* bytes of statements whose results nobody has read */
     uint64_t retry_at; /* milliseconds as db_now: until then nobody tries to connect */
     unsigned pause;    /* milliseconds that the last failure to connect made us wait */
     char failure[512]; /* what it was */
@@ -34,13 +35,13 @@ int postgresql_read_url(struct postgresql *p, struct error *err) _must_use_;
 int postgresql_connect(struct db *db, struct error *err) _must_use_;
 void postgresql_disconnect(struct db *db);
 
-/*
- * Wait for the results of what was sent; the last one, or the first that is an error, is
- * `*ret_result` (to be cleared). Errors of the server are errors, too.
- */
-int postgresql_result(struct postgresql *p, PGresult **ret_result, struct error *err) _must_use_;
-/* Statements without parameters, in the simple protocol; `ret` (may be NULL): the last one's
- * result. */
+/* Before statements are sent that postgresql_results is to wait for (libpq, 34.5). */
+int postgresql_pipeline(struct postgresql *p, struct error *err) _must_use_;
+/* Wait for the results of all that was sent in the pipeline: the first that is an error, or else
+ * the last one, which is `*ret` (may be NULL), to be cleared. */
+int postgresql_results(struct postgresql *p, PGresult **ret, struct error *err) _must_use_;
+/* Statements without parameters, in the simple protocol, with nothing in the pipeline; `ret` as
+ * above. */
 int postgresql_query(struct postgresql *p, const char *sql, PGresult **ret,
                      struct error *err) _must_use_;
 

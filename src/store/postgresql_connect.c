@@ -12,6 +12,7 @@ void postgresql_disconnect(struct db *db)
     PQfinish(p->connection);
     p->connection = NULL;
     memset(p->prepared, 0, sizeof(p->prepared));
+    p->posted = 0;
 }
 
 /* ---- waiting ---- */
@@ -115,35 +116,75 @@ static bool is_error(const PGresult *r)
     return status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK;
 }
 
-int postgresql_result(struct postgresql *p, PGresult **ret_result, struct error *err)
+/* Keep it, unless an error is kept already. Takes `next`. */
+static void keep(PGresult **kept, PGresult *next)
 {
-    _result_ PGresult *last = NULL;
+    if (*kept && is_error(*kept)) {
+        PQclear(next);
+        return;
+    }
+    PQclear(*kept);
+    *kept = next;
+}
+
+/* Results until there is none, or, in a pipeline, until its end; there, a NULL is behind each. */
+static int collect(struct postgresql *p, PGresult **kept, struct error *err)
+{
+    bool pipeline = PQpipelineStatus(p->connection) != PQ_PIPELINE_OFF;
     for (;;) {
         int r = wait_for_result(p, err);
         if (r < 0)
             return r;
         PGresult *next = PQgetResult(p->connection);
-        if (!next)
-            break;
-        if (last && is_error(last)) {
+        if (next && PQresultStatus(next) == PGRES_PIPELINE_SYNC) {
             PQclear(next);
-        } else {
-            PQclear(last);
-            last = next;
+            return 0;
         }
+        if (next)
+            keep(kept, next);
+        else if (!pipeline)
+            return 0;
+        if (PQstatus(p->connection) != CONNECTION_OK)
+            return lost(p, err);
     }
-    if (!last)
+}
+
+static int take_results(struct postgresql *p, PGresult **ret, struct error *err)
+{
+    _result_ PGresult *kept = NULL;
+    int r = collect(p, &kept, err);
+    if (r < 0)
+        return r;
+    if (!kept)
         return lost(p, err);
-    if (is_error(last))
-        return refused(p, last, err);
-    if (ret_result)
-        *ret_result = TAKE_PTR(last);
+    if (is_error(kept))
+        return refused(p, kept, err);
+    if (ret)
+        *ret = TAKE_PTR(kept);
     return 0;
+}
+
+int postgresql_pipeline(struct postgresql *p, struct error *err)
+{
+    return PQenterPipelineMode(p->connection) ? 0 : lost(p, err);
+}
+
+int postgresql_results(struct postgresql *p, PGresult **ret, struct error *err)
+{
+    if (!PQpipelineSync(p->connection))
+        return lost(p, err);
+    int r = take_results(p, ret, err);
+    p->posted = 0;
+    if (p->connection && !PQexitPipelineMode(p->connection)) {
+        PQclear(r == 0 && ret ? TAKE_PTR(*ret) : NULL);
+        return lost(p, err);
+    }
+    return r;
 }
 
 int postgresql_query(struct postgresql *p, const char *sql, PGresult **ret, struct error *err)
 {
-    return PQsendQuery(p->connection, sql) ? postgresql_result(p, ret, err) : lost(p, err);
+    return PQsendQuery(p->connection, sql) ? take_results(p, ret, err) : lost(p, err);
 }
 
 /* ---- connecting ---- */

@@ -174,3 +174,16 @@ int store_write(struct store *s, enum statement n, const struct db_value *parame
     begin_call(s);
     return run(s, n, parameters, row, arg, err);
 }
+
+int store_post(struct store *s, enum statement n, const struct db_value *parameters,
+               struct error *err)
+{
+    int r = store_check_writing(s, err);
+    if (r < 0)
+        return r;
+    begin_call(s);
+    r = s->db->driver->post(s->db, n, parameters, err);
+    if (r < 0)
+        end(s, STORE_VOID);
+    return r;
+}

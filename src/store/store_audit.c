@@ -75,9 +75,9 @@ int store_audit_append(struct store *s, const struct store_record *r, struct err
     const struct db_value q[] = {p[0], p[2], db_bytes(buffer_bytes(&r->evidence))};
     int n = check_follows(s, r, err);
     if (n == 0)
-        n = store_write(s, STATEMENT_AUDIT_APPEND, p, NULL, NULL, err);
-    if (n >= 0 && r->evidence.size)
-        n = store_write(s, STATEMENT_EVIDENCE_ADD, q, NULL, NULL, err);
+        n = store_post(s, STATEMENT_AUDIT_APPEND, p, err);
+    if (n == 0 && r->evidence.size)
+        n = store_post(s, STATEMENT_EVIDENCE_ADD, q, err);
     if (n < 0)
         return n;
     s->head = r->sequence;

@@ -531,11 +531,34 @@ static void only_our_own_tables_are_searched(void **state)
     assert_int_equal(last(f->s), 1);
 }
 
+/* More than waits on our side, and than a socket takes. */
+static void many_large_records_are_one_transaction(void **state)
+{
+    struct fixture *f = *state;
+    struct error err = {0};
+    const size_t size = 300000, count = 40;
+    _free_ uint8_t *text = malloc(size);
+    fill_random(text, size, 1);
+    assert_ok(store_begin(f->s, &err));
+    for (uint64_t i = 1; i <= count; i++) {
+        struct store_record r = a_record(i, 1, true);
+        r.text = r.evidence = (struct buffer){.data = text, .size = size};
+        assert_ok(store_audit_append(f->s, &r, &err));
+    }
+    assert_ok(store_commit(f->s, &err));
+    struct store_record r = a_record(count, 1, true);
+    _store_record_ struct store_record got = {0};
+    assert_int_equal(last(f->s), count);
+    assert_ok(store_audit_find(f->s, r.id, &got, &err));
+    assert_true(bytes_equal(buffer_bytes(&got.evidence), BYTES(text, size)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         BOTH(writers_at_once_make_one_chain),
         BOTH(a_writer_waits_for_another_and_no_longer_than_its_patience),
+        BOTH(many_large_records_are_one_transaction),
         BOTH(a_killed_process_leaves_nothing_half_done),
         BOTH(brokers_that_start_at_once_make_one_schema),
         BOTH(a_newer_schema_is_refused),
