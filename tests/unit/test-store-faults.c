@@ -516,14 +516,20 @@ static void errors_of_the_server_are_told_apart(void **state)
     }
 }
 
-/* Objects of that name elsewhere, which other users of the database may make, are not found. */
-static void only_our_own_tables_are_searched(void **state)
+/* Objects of that name elsewhere, which other users of the database may make, are not found; and
+ * what is set for the role does not make commits less durable. */
+static void a_session_does_not_depend_on_settings(void **state)
 {
     struct fixture *f = *state;
     struct error err = {0};
-    postgresql_sql("DROP TABLE IF EXISTS public.audit; CREATE TABLE public.audit (a int); "
-                   "ALTER ROLE encroot SET search_path = public; "
-                   "ALTER ROLE encroot SET synchronous_commit = off");
+    postgresql_sql(
+        "DROP TABLE IF EXISTS public.audit; CREATE TABLE public.audit (a int); "
+        "ALTER ROLE encroot SET search_path = public; "
+        "ALTER ROLE encroot SET synchronous_commit = off; "
+        "CREATE FUNCTION look() RETURNS trigger AS $$ BEGIN "
+        "IF current_setting('synchronous_commit') <> 'on' THEN RAISE 'not durable'; "
+        "END IF; RETURN NEW; END $$ LANGUAGE plpgsql; "
+        "CREATE TRIGGER look BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION look()");
     _store_ struct store *s = open_store(f->kind, 0);
     int r = append_next(s, 1, &err);
     postgresql_sql("DROP TABLE public.audit; ALTER ROLE encroot RESET ALL");
@@ -578,7 +584,7 @@ int main(void)
         POSTGRESQL(a_server_that_does_not_answer_holds_nobody_up),
         POSTGRESQL(a_server_may_be_started_after_us),
         POSTGRESQL(errors_of_the_server_are_told_apart),
-        POSTGRESQL(only_our_own_tables_are_searched),
+        POSTGRESQL(a_session_does_not_depend_on_settings),
     };
     return cmocka_run_group_tests(tests, stores_set_up, stores_tear_down);
 }
