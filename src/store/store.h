@@ -14,7 +14,13 @@
  *
  * -EHOSTDOWN from any call: the database cannot be used at present (stopped, full, gone, too slow);
  * the transaction, if any, is void, and the next store_begin or reading call tries anew,
- * reconnecting where needed. No call takes longer than the options' `patience`.
+ * reconnecting where needed. No call takes longer than the options' `patience`, but for the disk
+ * under SQLite, and for looking up the name of a PostgreSQL server (a few seconds when no name
+ * server answers). After -EHOSTDOWN from store_commit nobody can say whether the transaction was
+ * kept: nothing that depends on it may be done, and the next one begins by store_audit_last.
+ *
+ * Outside of a transaction a call that changes something is -EINVAL; text that is not UTF-8, too.
+ * What the database holds and this program cannot have written is -EUCLEAN.
  */
 #ifndef ENCROOT_STORE_STORE_H
 #define ENCROOT_STORE_STORE_H
@@ -81,7 +87,8 @@ struct store_volume {
 void store_volume_free(struct store_volume *v);
 #define _store_volume_ _cleanup_(store_volume_free)
 
-/* -EEXIST when uuid or name is taken. `policy` and `effective`: see store_policy_set. */
+/* -EEXIST when uuid or name is taken. `policy` and `effective`: see store_policy_set. An empty name
+ * becomes the uuid's text, `created` of 0 the present; revision and `changed` are ignored. */
 int store_volume_add(struct store *s, const struct store_volume *v, struct bytes policy,
                      struct bytes effective, struct error *err) _must_use_;
 /* -ENOENT. */
@@ -156,7 +163,7 @@ int store_request_find(struct store *s, const uint8_t volume[16],
                        struct store_request *ret, struct error *err) _must_use_;
 int store_request_get(struct store *s, const char *id, struct store_request *ret,
                       struct error *err) _must_use_; /* -ENOENT */
-/* By its id: made, or changed. */
+/* By its id: made, or changed (-ENOENT without its volume, or if the id is another guest's). */
 int store_request_put(struct store *s, const struct store_request *r, struct error *err) _must_use_;
 /* Newest first, those not expired (all with `all`); returns how many. */
 int store_request_list(struct store *s, bool all, time_t now, struct store_request *ret, size_t max,
@@ -181,7 +188,11 @@ void store_record_free(struct store_record *r);
  * change by others. */
 int store_audit_last(struct store *s, uint64_t *sequence, uint8_t hash[32],
                      struct error *err) _must_use_;
-/* -EEXIST when there is a record of that number. With r->evidence unless it is empty. */
+/*
+ * -EEXIST when there is a record of that number, -EINVAL when the one before it is missing. With
+ * r->evidence unless it is empty. Does not wait for the database where it need not: what goes wrong
+ * there is an error of a later call, store_commit at the latest.
+ */
 int store_audit_append(struct store *s, const struct store_record *r, struct error *err) _must_use_;
 /*
  * In order of sequence, those behind `after`, at most `max` (texts only, no evidence); returns how
