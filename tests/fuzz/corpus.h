@@ -30,7 +30,7 @@ corpus_spoil corpus_json;  /* each value left out, or of another type, and corpu
 typedef void corpus_make(struct corpus *c);
 corpus_make seeds_token, seeds_eventlog, seeds_boot, seeds_certificate, seeds_evidence,
     seeds_release;
-corpus_make seeds_dhcp, seeds_http, seeds_tmm;
+corpus_make seeds_dhcp, seeds_front_request, seeds_gate, seeds_http, seeds_tmm;
 corpus_make seeds_messages;
 corpus_make seeds_decompress, seeds_gpt, seeds_partition, seeds_pe, seeds_qcow2;
 corpus_make seeds_agent_config, seeds_audit, seeds_audit_checkpoint, seeds_reference;

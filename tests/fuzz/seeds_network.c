@@ -2,11 +2,13 @@
 #include "../unit/dhcp_answer.h"
 #include "../unit/tpm_message.h"
 #include "corpus.h"
+#include "daemon/messages.h"
 #include "protocol/http.h"
 #include "protocol/release.h"
 #include "protocol/tmm_port.h"
 
 #include <err.h>
+#include <string.h>
 
 /* ---- DHCP: the first byte says whether headers are to be added ---- */
 
@@ -57,6 +59,57 @@ void seeds_http(struct corpus *c)
             errx(1, "writing a response failed");
         corpus_lines(c, name, buffer_bytes(&out));
     }
+}
+
+/* ---- encrootd's front: the first byte says in which portions ---- */
+
+void seeds_front_request(struct corpus *c)
+{
+    static const uint8_t portion = 7;
+    _buffer_ struct buffer out = {0};
+    struct http_stream s = {.write = append, .arg = &out};
+    if (http_write_request(&s, "POST", RELEASE_PATH, "application/json", BYTES("{\"a\":1}", 7),
+                           NULL) < 0)
+        errx(1, "writing a request failed");
+    c->prefix = BYTES(&portion, 1);
+    corpus_lines(c, "request", buffer_bytes(&out));
+    corpus_bytes(c, "request-bytes", buffer_bytes(&out));
+}
+
+/* ---- encrootd's gate: the first byte says whether a front or the keeper speaks ---- */
+
+struct gate_frame {
+    uint32_t type, size;
+    uint64_t connection;
+    union {
+        struct message_sign sign;
+        struct message_checkpoint checkpoint;
+    };
+};
+
+static size_t put_gate_frame(uint8_t *to, uint32_t type, uint32_t size, uint64_t connection)
+{
+    struct gate_frame f = {.type = type, .size = size, .connection = connection};
+    f.sign.size = 32; /* a checkpoint's sequence, too */
+    memcpy(to, &f, 16 + size);
+    return 16 + size;
+}
+
+void seeds_gate(struct corpus *c)
+{
+    static const uint8_t front = 0, keeper = 1;
+    static const uint64_t own = 4, others = 9; /* of a table of four */
+    uint8_t frames[1024];
+    size_t n = put_gate_frame(frames, MESSAGE_SIGN, sizeof(struct message_sign), own);
+    n += put_gate_frame(frames + n, MESSAGE_SIGN, sizeof(struct message_sign), own);
+    n += put_gate_frame(frames + n, MESSAGE_ENDED, 0, own);
+    n += put_gate_frame(frames + n, MESSAGE_SIGN, sizeof(struct message_sign), others);
+    n += put_gate_frame(frames + n, MESSAGE_ENDED, 0, others);
+    c->prefix = BYTES(&front, 1);
+    corpus_bytes(c, "front", BYTES(frames, n));
+    n = put_gate_frame(frames, MESSAGE_SIGN_CHECKPOINT, sizeof(struct message_checkpoint), 0);
+    c->prefix = BYTES(&keeper, 1);
+    corpus_bytes(c, "keeper", BYTES(frames, n));
 }
 
 /* ---- the software TMM: the first byte is the part of it that the rest is for ---- */
