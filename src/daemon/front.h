@@ -29,7 +29,7 @@ struct connection {
     struct front *front;
     uint64_t number; /* the gate's */
     int fd;
-    const struct front_state *state; /* of the table in front_connection.c */
+    const struct front_state *state; /* front_connection.h */
     SSL *ssl;                        /* NULL before the first byte, and after the answer */
     struct event io, timer;
     uint64_t arrival; /* CLOCK_BOOTTIME */
@@ -78,6 +78,7 @@ void front_tls_close(struct front *f);
 void connection_begin(struct front *f, uint64_t number, const char *peer, int fd);
 void connection_end(struct connection *c);
 struct connection *connection_find(struct front *f, uint64_t number);
+/* ---- front_exchange.c ---- */
 /* The keeper's answer to a connection that waits for one. */
 void connection_decided(struct connection *c, const struct message_answer *m);
 /* Nobody will decide any more. */
