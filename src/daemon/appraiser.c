@@ -340,9 +340,7 @@ int appraiser_run(struct process *p, struct error *err)
     channel_init(&a.evidence, p->fds[WIRE_EVIDENCE][0]);
     channel_init(&a.decision, p->fds[WIRE_DECISION][0]);
     a.evidence.frame_max = CHANNEL_EXPORTER_SIZE + EVIDENCE_JSON_MAX;
-    int r = confine_early(ROLE_APPRAISER, err);
-    if (r == 0)
-        r = start_crypto(err);
+    int r = start_crypto(err);
     if (r == 0)
         r = confine(ROLE_APPRAISER, err);
     if (r == 0)

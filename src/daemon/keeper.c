@@ -226,9 +226,7 @@ int keeper_run(struct process *p, struct error *err)
 {
     _cleanup_(keeper_free) struct keeper k = {
         .config = p->config, .control.fd = -1, .peers.fd = -1, .vault.fd = -1};
-    int r = confine_early(ROLE_KEEPER, err);
-    if (r == 0)
-        r = open_wires(&k, p, err);
+    int r = open_wires(&k, p, err);
     if (r == 0)
         r = open_keys(&k, err);
     if (r == 0)

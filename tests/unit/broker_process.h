@@ -5,6 +5,7 @@
 
 #include "unit.h"
 #include "crypto/tls.h"
+#include "daemon/confine.h"
 #include "daemon/log.h"
 #include "daemon/messages.h"
 #include "daemon/process.h"
@@ -52,7 +53,9 @@ static inline void played_start(struct played *p, int (*run)(struct process *p, 
         if (!freopen(log, "a", stderr))
             _exit(99);
         log_open(role_name(p->process.role), false, LOG_DEBUG);
-        int r = run(&p->process, &err);
+        int r = confine_early(p->process.role, &err);
+        if (r == 0)
+            r = run(&p->process, &err);
         if (r < 0)
             log_error(LOG_ERR, &err, "ended");
         _exit(r < 0 ? 1 : 0);
