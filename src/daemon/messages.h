@@ -27,6 +27,7 @@ enum message {
     /* any → supervisor: set up and confined; supervisor → any: finish what there is, then end */
     MESSAGE_READY,
     MESSAGE_DRAIN,
+    MESSAGE_FAILED, /* any → supervisor, why it ends: int32_t code, text, NUL, hint, NUL */
 
     /* gate → front (SOCK_SEQPACKET, with the socket as SCM_RIGHTS); gate → keeper */
     MESSAGE_CONNECTION, /* struct message_connection */

@@ -52,7 +52,8 @@ struct process {
     enum role role;
     unsigned index; /* fronts and appraisers: of the pair */
     const struct daemon_config *config;
-    int fds[WIRE_COUNT][CONFIG_WORKERS_MAX]; /* by index of the pair, or of the listening socket */
+    /* By index of the pair, or of the listening socket; what a process has one of is at 0. */
+    int fds[WIRE_COUNT][CONFIG_WORKERS_MAX];
     size_t count[WIRE_COUNT];
 };
 
@@ -68,6 +69,35 @@ int keeper_run(struct process *p, struct error *err) _must_use_;
 int admin_run(struct process *p, struct error *err) _must_use_;
 int monitor_run(struct process *p, struct error *err) _must_use_;
 
+/*
+ * What is run as which role: the programs of tests put others in. A role without a function is not
+ * started, and nobody gets a wire to it.
+ */
+struct role_table {
+    int (*run[ROLE_COUNT])(struct process *p, struct error *err);
+};
+
 const char *role_name(enum role r);
+bool role_is_paired(enum role r); /* one for each pair of front and appraiser */
+
+/* ---- process.c: how a process comes to be ---- */
+struct process_start {
+    const char *config_name; /* path of the configuration, for errors and relative paths */
+    int config_fd;           /* its text: a memfd */
+    int metrics_fd;
+};
+/*
+ * Start a process by executing this program anew, with the descriptors of `p` and no others. It
+ * dies with the supervisor, and ignores the signals that a terminal sends to all.
+ */
+int process_spawn(const struct process *p, const struct process_start *s, pid_t *ret,
+                  struct error *err) _must_use_;
+/* Is this the command line of such a process? */
+bool process_is_one(int argc, char **argv);
+/* The life of one: returns its exit status. */
+int process_main(const struct role_table *roles, int argc, char **argv);
+/* A configuration's text, bounded and parsed; relative paths begin at the folder of `name`. */
+int process_config(struct daemon_config *ret, int fd, const char *name, struct buffer *ret_text,
+                   struct error *err) _must_use_;
 
 #endif
