@@ -1,11 +1,9 @@
 #include "daemon/confine.h"
-#include "daemon/log.h"
 
 #include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -35,24 +33,24 @@ static const bool holds_secrets[ROLE_COUNT] = {
  * The limit counts addresses, not pages in use, and all that is mapped beyond it fails: so either
  * there is plenty of it, or nothing but struct secret is locked. (Sanitizers map terabytes.)
  */
-static void lock_memory(enum role role)
+bool confine_locks_memory(void)
 {
-    struct rlimit limit = {0};
-    if (SANITIZED)
-        return;
-    getrlimit(RLIMIT_MEMLOCK, &limit);
-    if (limit.rlim_cur != limit.rlim_max) {
+    struct rlimit limit;
+    return !SANITIZED && getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_max >= LOCK_ENOUGH;
+}
+
+static int lock_memory(struct error *err)
+{
+    struct rlimit limit;
+    if (!confine_locks_memory())
+        return 0;
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0) {
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_MEMLOCK, &limit);
     }
-    if (limit.rlim_cur < LOCK_ENOUGH)
-        log_line(LOG_WARNING,
-                 "%s: secrets in transit may be swapped out: RLIMIT_MEMLOCK is %llu bytes "
-                 "(LimitMEMLOCK=infinity allows locking)",
-                 role_name(role), (unsigned long long)limit.rlim_cur);
-    else if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
-        log_line(LOG_WARNING, "%s: secrets in transit may be swapped out: mlockall: %s",
-                 role_name(role), strerror(errno));
+    return mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0
+               ? error_errno(err, errno, "mlockall")
+               : 0;
 }
 
 int confine_early(enum role role, struct error *err)
@@ -61,9 +59,7 @@ int confine_early(enum role role, struct error *err)
         return error_errno(err, errno, "prctl");
     if (setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}) < 0)
         return error_errno(err, errno, "RLIMIT_CORE");
-    if (holds_secrets[role])
-        lock_memory(role);
-    return 0;
+    return holds_secrets[role] ? lock_memory(err) : 0;
 }
 
 /* ---- the filter ---- */

@@ -9,6 +9,9 @@
 
 #include "daemon/process.h"
 
+/* Is RLIMIT_MEMLOCK such that confine_early locks all memory? If not the supervisor says so, and
+ * only what is a struct secret is locked. */
+bool confine_locks_memory(void);
 /* First of all, before anything of the outside is read. */
 int confine_early(enum role role, struct error *err) _must_use_;
 /* When set up: the filter; nothing can be taken back. */

@@ -253,7 +253,6 @@ static int try_as(enum role role, const struct attempt *a)
     assert_true(pid >= 0);
     if (pid == 0) {
         struct error err = {0};
-        setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){0, 0}); /* fails, and says so, and goes on */
         if (confine_early(role, &err) < 0 || confine(role, &err) < 0)
             _exit(NOT_CONFINED);
         _exit(a->run() == 0 ? WORKED : FAILED);
