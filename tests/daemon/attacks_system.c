@@ -19,7 +19,7 @@ static void outcome(const struct attack *a, bool done)
 
 static void try_open(const struct attack *a, const char *path, int flags)
 {
-    outcome(a, open(path, flags) >= 0);
+    outcome(a, open(path, flags, 0600) >= 0);
 }
 
 /* "file:PATH", "sqlite:PATH" */

@@ -160,7 +160,7 @@ static void send_evidence_twice(struct victim *v, const struct attack *a)
 static void speak_to_keeper(struct victim *v, const struct attack *a)
 {
     static uint8_t body[sizeof(struct message_decision) + 4];
-    struct message_decision d = {.readable = true, .passed = true, .revision = 1};
+    struct message_decision d = {.readable = 1, .passed = 1, .edition = 1};
     struct bytes part = BYTES_OF(body);
     bool answered;
     memset(d.volume, 0xab, sizeof(d.volume));
