@@ -162,6 +162,7 @@ class PostgresServer:
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing is left behind
     server = PostgresServer()
     try:
         print(server.url, flush=True)
