@@ -620,8 +620,8 @@ static void what_others_wrote_is_not_believed(void **state)
         "UPDATE volume SET approval = 2",
         "UPDATE volume SET rate_count = 4294967296",
         "UPDATE volume SET not_after = -1",
-        "UPDATE volume SET name = "
-        "'0123456789012345678901234567890123456789012345678901234567890123456789'",
+        ("UPDATE volume SET name = "
+         "'0123456789012345678901234567890123456789012345678901234567890123456789'"),
     };
     struct fixture *f = *state;
     struct error err = {0};
