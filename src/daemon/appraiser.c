@@ -4,6 +4,7 @@
  * secret, no key, no file, no socket but its wires.
  */
 #include "base/hex.h"
+#include "base/json.h"
 #include "crypto/digest.h"
 #include "crypto/tls.h"
 #include "daemon/confine.h"
@@ -340,6 +341,8 @@ int appraiser_run(struct process *p, struct error *err)
     channel_init(&a.evidence, p->fds[WIRE_EVIDENCE][0]);
     channel_init(&a.decision, p->fds[WIRE_DECISION][0]);
     a.evidence.frame_max = CHANNEL_EXPORTER_SIZE + EVIDENCE_JSON_MAX;
+    /* jansson reads /dev/urandom for it when it makes its first object, if it has none by then. */
+    json_object_seed(0);
     int r = start_crypto(err);
     if (r == 0)
         r = confine(ROLE_APPRAISER, err);
