@@ -20,6 +20,7 @@
 
 #include <err.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -96,6 +97,10 @@ static int attack_front_run(struct process *p, struct error *err)
         r = channel_send(&v.control, MESSAGE_READY, 0, NULL, 0, err);
     if (r < 0)
         return r;
+    /* Whatever took it over came with a guest; and by then the generation serves. */
+    struct pollfd guest = {.fd = v.handoff, .events = POLLIN};
+    while (poll(&guest, 1, -1) < 1)
+        ;
     if (a->system)
         attack_report(a, false, "is tried now");
     a->run(&v, a);

@@ -44,7 +44,8 @@ class Broker:
         self.port, self.monitor = free_port(), free_port()
         (test.folder / "k/attack.conf").write_text(
             f"name = attack-{attack}\nlisten = 127.0.0.1:{self.port}\n"
-            f"monitor-listen = 127.0.0.1:{self.monitor}\nworkers = 2\nrequest-seconds = 10\n")
+            "certificate = broker.crt\nworkers = 2\nrequest-seconds = 10\n"
+            f"monitor-listen = 127.0.0.1:{self.monitor}\n")
         self.log_path = test.folder / "log"
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen([COMPROMISED, "-c", test.folder / "k/attack.conf"],
@@ -107,18 +108,22 @@ class CompromisedFrontTest(CommandTest):
 
     def register(self, rim):
         self.encroot("policy", "new", "-f", "k/hash.json", "-m", rim, "-d", "k", "--volume", VOLUME,
-                     "-o", "policy.json")
+                     "-o", "policy.json", "--force")
         self.encroot("volume", "add", "--uuid", VOLUME, "-k", "k/rootfs_key.bin", "-p",
                      "policy.json", "--name", "web-1", f"--broker=unix:{self.folder}/k/admin.sock")
 
     def outcome(self, broker, attack):
         """What the attack says of itself, once the generation that it was in has ended."""
+        eventually(lambda: broker.get("/healthz"), f"the broker\n{broker.log()}")
+
         def ended():
             for _ in range(2):  # one connection for each front, at least
                 broker.dial()
             return (broker.metric("restarts_total") or 0) > 0
 
-        eventually(ended, f"the end of the attack\n{broker.log()}")
+        eventually(ended, "the end of the attack")
+        if attack in WIRE:  # it may be another process that ended first
+            eventually(lambda: f"attack {attack}: " in broker.log(), "its outcome")
         found = re.findall(rf"attack {attack}: (SAFE|BREACH) (.*)", broker.log())
         self.assertNotIn("BREACH", [verdict for verdict, _ in found], broker.log())
         return [text for _, text in found]
