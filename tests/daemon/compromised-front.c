@@ -41,6 +41,7 @@ static void forge(const char *folder, const char *defect)
     forgery_write_trust(&f, folder);
     forgery_write_reference(folder);
     forgery_evidence(&f, &evidence);
+    memset(evidence.volume, 0xab, sizeof(evidence.volume));
     evidence.has_challenge = false;
     must(evidence_format(&evidence, &json, &e), &e);
     forgery_write(folder, "attack.json", buffer_bytes(&json));
