@@ -21,12 +21,19 @@
 #define BODIES_MAX ((size_t)64 << 20)
 #define WAITING_MAX ((size_t)8 << 20) /* decisions that the keeper did not read yet */
 
+enum work_state {
+    WORK_READY, /* to be appraised */
+    WORK_WAITS, /* for the policy of its volume */
+    WORK_TOLD,  /* the keeper decides */
+};
+
 /* A request, until the keeper has decided: it may have to be appraised again. */
 struct work {
     uint64_t connection;
     uint8_t exporter[CHANNEL_EXPORTER_SIZE];
     uint8_t volume[16];
-    bool waits; /* for the policy of that volume */
+    enum work_state state;
+    bool answered; /* the keeper has told what there is of its policy, which may be nothing */
     struct buffer body;
     struct work *next;
 };
@@ -73,7 +80,7 @@ static void forget_work(struct appraiser *a, struct work **p)
 static bool volume_is_awaited(const struct appraiser *a, const uint8_t volume[16])
 {
     for (const struct work *w = a->first; w; w = w->next)
-        if (w->waits && memcmp(w->volume, volume, 16) == 0)
+        if (w->state == WORK_WAITS && memcmp(w->volume, volume, 16) == 0)
             return true;
     return false;
 }
@@ -153,24 +160,26 @@ static int decide_unreadable(struct appraiser *a, const struct work *w, struct f
     return send_decision(a, w, &d, f, BYTES_NONE, err);
 }
 
-/* `known`: the keeper has just told what there is to know of the policy, if there is one. */
-static int handle_work(struct appraiser *a, struct work *w, bool known, struct error *err)
+static int want_policy(struct appraiser *a, struct work *w, struct error *err)
+{
+    bool asked = volume_is_awaited(a, w->volume);
+    w->state = WORK_WAITS;
+    const struct bytes volume = BYTES_OF(w->volume);
+    return asked ? 0 : channel_send(&a->decision, MESSAGE_POLICY_WANTED, 0, &volume, 1, err);
+}
+
+static int handle_work(struct appraiser *a, struct work *w, struct error *err)
 {
     _evidence_ struct evidence e = {0};
     _findings_ struct findings f = {0};
     struct error why = {0};
     int r = release_read(&e, buffer_bytes(&w->body), w->exporter, &f, &why);
-    w->waits = false;
+    w->state = WORK_TOLD;
     if (r < 0)
         return decide_unreadable(a, w, &f, &why, err);
-    struct cached_policy *p = policy_cache_get(&a->policies, e.volume);
-    if (p || known)
-        return decide_readable(a, w, p, &e, err);
-    bool asked = volume_is_awaited(a, e.volume);
     memcpy(w->volume, e.volume, sizeof(w->volume));
-    w->waits = true;
-    const struct bytes volume = BYTES_OF(w->volume);
-    return asked ? 0 : channel_send(&a->decision, MESSAGE_POLICY_WANTED, 0, &volume, 1, err);
+    struct cached_policy *p = policy_cache_get(&a->policies, e.volume);
+    return p || w->answered ? decide_readable(a, w, p, &e, err) : want_policy(a, w, err);
 }
 
 /* ---- messages ---- */
@@ -191,38 +200,52 @@ static int take_evidence(struct appraiser *a, const struct frame *f, struct erro
     *a->end = w;
     a->end = &w->next;
     a->bodies += work_size(w);
-    return handle_work(a, w, false, err);
+    return 0;
 }
 
-static int put_policy(struct appraiser *a, const struct frame *f, struct message_policy *ret,
-                      struct error *err)
+static int read_policy(const struct frame *f, struct message_policy *ret, struct error *err)
 {
     if (f->body.size < sizeof(*ret))
         return error_set(err, EPROTO, "keeper: a policy of %zu bytes", f->body.size);
     memcpy(ret, f->body.data, sizeof(*ret));
-    struct bytes text = BYTES(f->body.data + sizeof(*ret), f->body.size - sizeof(*ret));
-    if (ret->edition)
-        return policy_cache_put(&a->policies, ret->volume, ret->edition, text, err);
-    policy_cache_drop(&a->policies, ret->volume);
     return 0;
 }
 
 static int take_policy(struct appraiser *a, const struct frame *f, struct error *err)
 {
     struct message_policy m;
-    int r = put_policy(a, f, &m, err);
-    for (struct work *w = a->first; w && r == 0; w = w->next)
-        if (w->waits && memcmp(w->volume, m.volume, sizeof(m.volume)) == 0)
-            r = handle_work(a, w, true, err);
+    int r = read_policy(f, &m, err);
+    if (r < 0)
+        return r;
+    struct bytes text = BYTES(f->body.data + sizeof(m), f->body.size - sizeof(m));
+    if (m.edition)
+        r = policy_cache_put(&a->policies, m.volume, m.edition, text, err);
+    else
+        policy_cache_drop(&a->policies, m.volume);
+    for (struct work *w = a->first; w; w = w->next)
+        if (w->state == WORK_WAITS && memcmp(w->volume, m.volume, sizeof(m.volume)) == 0) {
+            w->state = WORK_READY;
+            w->answered = true;
+        }
     return r;
 }
 
+/* Others of the same volume may have had the new policy come already. */
 static int take_stale(struct appraiser *a, const struct frame *f, struct error *err)
 {
     struct message_policy m;
-    int r = put_policy(a, f, &m, err);
+    int r = read_policy(f, &m, err);
+    if (r < 0)
+        return r;
+    const struct cached_policy *p = policy_cache_get(&a->policies, m.volume);
+    if (p && p->edition != m.edition)
+        policy_cache_drop(&a->policies, m.volume);
     struct work *w = *find_work(a, f->connection);
-    return r < 0 || !w ? r : handle_work(a, w, true, err);
+    if (w) {
+        w->state = WORK_READY;
+        w->answered = false;
+    }
+    return 0;
 }
 
 static int take_decided(struct appraiser *a, const struct frame *f, struct error *err)
@@ -254,22 +277,32 @@ static bool has_room(const struct appraiser *a)
     return a->bodies < BODIES_MAX && channel_waiting(&a->decision) < WAITING_MAX;
 }
 
-/* All that the keeper said, then one request: an appraisal takes long. 1: there may be more. */
-static int take_messages(struct appraiser *a, struct error *err)
+static struct work *first_ready(const struct appraiser *a)
+{
+    struct work *w = a->first;
+    while (w && w->state != WORK_READY)
+        w = w->next;
+    return w;
+}
+
+/*
+ * One thing: an appraisal, which takes long, before what else the keeper says, so that a policy is
+ * used before others take its place in the cache; then something new. 0: there is nothing.
+ */
+static int do_next(struct appraiser *a, struct error *err)
 {
     struct frame f;
-    int r;
-    while ((r = channel_next(&a->decision, &f, err)) > 0) {
+    bool told_enough = channel_waiting(&a->decision) >= WAITING_MAX;
+    struct work *w = told_enough ? NULL : first_ready(a);
+    int r = w ? handle_work(a, w, err) : channel_next(&a->decision, &f, err);
+    if (!w && r > 0)
         r = take_of_keeper(a, &f, err);
-        if (r < 0)
+    else if (!w && r == 0) {
+        r = has_room(a) ? channel_next(&a->evidence, &f, err) : 0;
+        if (r <= 0)
             return r;
+        r = take_evidence(a, &f, err);
     }
-    if (r < 0 || !has_room(a))
-        return r;
-    r = channel_next(&a->evidence, &f, err);
-    if (r <= 0)
-        return r;
-    r = take_evidence(a, &f, err);
     return r < 0 ? r : 1;
 }
 
@@ -300,7 +333,7 @@ static int fill_channels(struct appraiser *a, bool more, struct error *err)
 static int serve(struct appraiser *a, struct error *err)
 {
     for (;;) {
-        int more = take_messages(a, err);
+        int more = do_next(a, err);
         if (more < 0)
             return more;
         /* The front is gone, and nobody waits for the rest. */

@@ -47,11 +47,13 @@ struct decision_case {
     struct findings findings; /* the appraiser's; rejections of the decision are added */
     struct buffer names;      /* of their checks */
     struct buffer evidence;
+    size_t size; /* of the message that it came in */
     char peer[MESSAGE_PEER_SIZE];
     /* what became of it */
     enum outcome outcome;
     char id[RELEASE_ID_SIZE];
     char name[STORE_NAME_MAX + 1]; /* of the volume; empty: unknown */
+    uint64_t edition;              /* of the volume's policy; OUTCOME_STALE: by which to appraise */
     uint64_t sequence;             /* of its record; 0: not recorded */
     struct secret *secret;         /* OUTCOME_RELEASED only; owned */
 };

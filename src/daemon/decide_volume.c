@@ -192,9 +192,8 @@ int decide_volume(const struct decider *d, struct decision_case *c, time_t now, 
     if (r < 0)
         return r;
     memcpy(c->name, v.name, sizeof(c->name));
-    uint64_t edition;
-    r = volume_edition(&v, &edition, err);
-    if (r < 0 || c->said.edition != edition) {
+    r = volume_edition(&v, &c->edition, err);
+    if (r < 0 || c->said.edition != c->edition) {
         c->outcome = OUTCOME_STALE;
         return r;
     }

@@ -15,6 +15,7 @@
 
 #define PING_SECONDS 5
 #define PURGE_SECONDS 60
+#define PURGE_LATEST 600 /* seconds: then not only in quiet moments */
 #define PURGE_MOST 200
 #define LATE_SECONDS 10 /* a connection is known for so much longer than it may last */
 #define POLLS_MAX (3 + 2 * CONFIG_WORKERS_MAX)
@@ -22,7 +23,7 @@
 /* ---- waiting ---- */
 static void add_poll(struct pollfd *list, struct channel **of, size_t *n, struct channel *c)
 {
-    if (c->fd < 0)
+    if (c->fd < 0 || c->ended)
         return;
     short events = channel_wants_write(c) ? POLLIN | POLLOUT : POLLIN;
     of[*n] = c;
@@ -56,10 +57,12 @@ static int patience(const struct keeper *k)
 {
     if (k->more || k->service.task == VAULT_REWRAPPING)
         return 0;
-    uint64_t now = clock_now();
-    if (holds_any(k) || now >= k->next_ping)
+    uint64_t now = clock_now(), next = k->next_ping;
+    if (!k->store_down && k->next_purge < next)
+        next = k->next_purge;
+    if (holds_any(k) || now >= next)
         return 100;
-    return (int)((k->next_ping - now) / 1000000) + 1;
+    return (int)((next - now) / 1000000) + 1;
 }
 
 /* A peer that cannot be written to or read from any more has ended. */
@@ -139,7 +142,8 @@ static int serve(struct keeper *k, struct error *err)
         bool quiet = k->batch_count == 0;
         keeper_decide(k);
         /* Rewrapping goes on under load, too, a step a round. */
-        if (quiet || k->service.task == VAULT_REWRAPPING)
+        if (quiet || k->service.task == VAULT_REWRAPPING ||
+            clock_now() >= k->next_purge + SECONDS(PURGE_LATEST))
             do_quiet_work(k);
     }
     return 0;

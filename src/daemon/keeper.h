@@ -8,7 +8,7 @@
 #include "daemon/vault_service.h"
 
 #define BATCH_CASES 512                /* in one transaction */
-#define BATCH_BYTES ((size_t)32 << 20) /* of findings and evidence */
+#define BATCH_BYTES ((size_t)32 << 20) /* of their messages */
 
 /* A front and its appraiser. A channel whose fd is -1 is gone. */
 struct pair {
@@ -45,8 +45,7 @@ int keeper_take(struct keeper *k, struct error *err) _must_use_;
 void keeper_give_up(struct keeper *k, struct pair *p, const struct error *why);
 
 /* ---- keeper_decide.c: what goes out ---- */
-void keeper_send_policy(struct keeper *k, struct pair *p, enum message type, uint64_t connection,
-                        const uint8_t volume[16]);
+void keeper_send_policy(struct keeper *k, struct pair *p, const uint8_t volume[16]);
 /* A refusal of a connection that is over, which no record is made of. */
 void keeper_refuse_late(struct keeper *k, struct pair *p, uint64_t connection);
 /* Decide all that waits, and answer. */

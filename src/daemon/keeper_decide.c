@@ -54,6 +54,7 @@ static void answer(struct keeper *k, struct pair *p, uint64_t connection, enum o
 void keeper_refuse_late(struct keeper *k, struct pair *p, uint64_t connection)
 {
     struct decision_case c = {.connection = connection};
+    metrics_add(METRIC_UNAVAILABLE, 1);
     if (decision_make_id(&c, NULL) == 0)
         answer(k, p, connection, OUTCOME_UNAVAILABLE, c.id, NULL);
 }
@@ -73,8 +74,7 @@ static int get_policy(struct keeper *k, const uint8_t uuid[16], uint64_t *editio
 }
 
 /* A store that cannot be read gives "no such volume" here, and a refusal when it is decided. */
-void keeper_send_policy(struct keeper *k, struct pair *p, enum message type, uint64_t connection,
-                        const uint8_t volume[16])
+void keeper_send_policy(struct keeper *k, struct pair *p, const uint8_t volume[16])
 {
     _buffer_ struct buffer text = {0};
     struct message_policy m = {.edition = 0};
@@ -84,7 +84,15 @@ void keeper_send_policy(struct keeper *k, struct pair *p, enum message type, uin
     if (r != -ENOENT)
         keeper_store_state(k, r, &err);
     const struct bytes parts[] = {BYTES(&m, sizeof(m)), r < 0 ? BYTES_NONE : buffer_bytes(&text)};
-    send_to(k, p, &p->decision, type, connection, parts, ARRAY_SIZE(parts));
+    send_to(k, p, &p->decision, MESSAGE_POLICY, 0, parts, ARRAY_SIZE(parts));
+}
+
+static void send_stale(struct keeper *k, struct pair *p, const struct decision_case *c)
+{
+    struct message_policy m = {.edition = c->edition};
+    memcpy(m.volume, c->said.volume, sizeof(m.volume));
+    const struct bytes body = BYTES(&m, sizeof(m));
+    send_to(k, p, &p->decision, MESSAGE_STALE, c->connection, &body, 1);
 }
 
 /* ---- telling the operator ---- */
@@ -132,7 +140,7 @@ static void conclude(struct keeper *k, struct decision_case *c)
     if (connections_find(&k->connections, c->connection, c->worker, clock_now(), &known, NULL) > 0)
         known->state = stale ? CONNECTION_OPEN : CONNECTION_DECIDED;
     if (stale) {
-        keeper_send_policy(k, p, MESSAGE_STALE, c->connection, c->said.volume);
+        send_stale(k, p, c);
         return;
     }
     tell(c);

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#define QUEUE_ENOUGH ((size_t)8 << 20) /* policies that an appraiser did not read yet */
 #define HOLD_SECONDS 5 /* how long the gate's word of a connection may be on its way */
 
 void keeper_give_up(struct keeper *k, struct pair *p, const struct error *why)
@@ -62,7 +63,7 @@ static int queue(struct keeper *k, struct pair *p, struct known_connection *know
     known->state = CONNECTION_WAITS;
     memcpy(c->peer, known->peer, sizeof(c->peer));
     k->batch[k->batch_count++] = *c;
-    k->batch_bytes += sizeof(*c) + c->names.size + c->evidence.size;
+    k->batch_bytes += c->size;
     *c = (struct decision_case){0};
     return 0;
 }
@@ -111,7 +112,7 @@ static int take_policy_wanted(struct keeper *k, struct pair *p, const struct fra
     if (f->body.size != sizeof(volume) || f->connection != 0)
         return error_set(err, EPROTO, "a policy was asked for in %zu bytes", f->body.size);
     memcpy(volume, f->body.data, sizeof(volume));
-    keeper_send_policy(k, p, MESSAGE_POLICY, 0, volume);
+    keeper_send_policy(k, p, volume);
     return 0;
 }
 
@@ -142,23 +143,29 @@ static int retry_held(struct keeper *k, struct pair *p, struct error *err)
     return r;
 }
 
+/* An appraiser that asks faster than it reads what it is told waits until it did. */
+static bool may_speak(const struct pair *p)
+{
+    return !p->holds && p->decision.fd >= 0 && channel_waiting(&p->decision) < QUEUE_ENOUGH;
+}
+
 static int take_decisions(struct keeper *k, struct pair *p, struct error *err)
 {
     struct frame f;
-    int r = batch_is_full(k) ? 1 : retry_held(k, p, err);
-    while (r == 0 && !p->holds && p->decision.fd >= 0) {
-        if (batch_is_full(k)) {
-            k->more = true;
+    int r = 1;
+    if (!batch_is_full(k))
+        r = retry_held(k, p, err);
+    while (r == 0 && may_speak(p) && !batch_is_full(k)) {
+        r = channel_next(&p->decision, &f, err);
+        if (r == 0) {
+            if (p->decision.ended)
+                channel_free(&p->decision);
             return 0;
         }
-        r = channel_next(&p->decision, &f, err);
-        if (r == 0)
-            break;
         if (r > 0)
             r = take_of_appraiser(k, p, &f, err);
     }
-    if (r == 0 && !p->holds && p->decision.ended)
-        channel_free(&p->decision);
+    k->more |= batch_is_full(k);
     return r;
 }
 

@@ -44,7 +44,7 @@ enum message {
     MESSAGE_DECISION,      /* struct message_decision, findings, evidence */
     /* keeper → appraiser */
     MESSAGE_POLICY,  /* struct message_policy, then the effective policy; of no connection */
-    MESSAGE_STALE,   /* the same: appraise this connection's evidence again */
+    MESSAGE_STALE,   /* struct message_policy: appraise this connection's evidence by that one */
     MESSAGE_DECIDED, /* no body: its evidence is not needed any more */
     /* keeper → front */
     MESSAGE_ANSWER, /* struct message_answer */

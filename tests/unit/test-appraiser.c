@@ -142,12 +142,21 @@ static void expect_wanted(struct world *w)
     assert_true(bytes_equal(b, BYTES_OF(w->volume)));
 }
 
-static void tell_policy(struct world *w, enum message type, uint64_t connection, uint64_t number,
-                        const char *text)
+static void tell_policy(struct world *w, uint64_t number, const char *text)
 {
     struct message_policy m = {.edition = number};
     memcpy(m.volume, w->volume, 16);
-    send_frame(&w->keeper, type, connection, BYTES(&m, sizeof(m)), BYTES_STR(text));
+    send_frame(&w->keeper, MESSAGE_POLICY, 0, BYTES(&m, sizeof(m)), BYTES_STR(text));
+}
+
+/* `number` is the volume's present edition, which is fetched as `text`. */
+static void tell_stale(struct world *w, uint64_t connection, uint64_t number, const char *text)
+{
+    struct message_policy m = {.edition = number};
+    memcpy(m.volume, w->volume, 16);
+    send_frame(&w->keeper, MESSAGE_STALE, connection, BYTES(&m, sizeof(m)), BYTES_NONE);
+    expect_wanted(w);
+    tell_policy(w, number, text);
 }
 
 struct decision {
@@ -191,7 +200,7 @@ static void good_evidence_passes_by_the_policy_of_its_volume(void **state)
     make_request(w, NULL, &request);
     ask(w, 3, &request);
     expect_wanted(w);
-    tell_policy(w, MESSAGE_POLICY, 0, edition, w->policy);
+    tell_policy(w, edition, w->policy);
     expect_decision(w, 3, &d);
     assert_string_equal(reason(&d), "none");
     assert_int_equal(d.said.passed, 1);
@@ -221,7 +230,7 @@ static void a_policy_is_asked_for_once(void **state)
     for (uint64_t i = 1; i <= 5; i++)
         ask(w, i, &request);
     expect_wanted(w);
-    tell_policy(w, MESSAGE_POLICY, 0, edition, w->policy);
+    tell_policy(w, edition, w->policy);
     for (uint64_t i = 1; i <= 5; i++) {
         _decision_ struct decision d = {0};
         expect_decision(w, i, &d);
@@ -254,7 +263,7 @@ static void all_evidence_is_sent_where_all_is_kept(void **state)
         make_request(w, cases[i].defect, &request);
         ask(w, 1, &request);
         expect_wanted(w);
-        tell_policy(w, MESSAGE_POLICY, 0, edition, w->policy);
+        tell_policy(w, edition, w->policy);
         expect_decision(w, 1, &d);
         assert_int_equal(d.evidence.size > 0, cases[i].sent);
         assert_int_equal(digest_compute(&digest, HASH_SHA256, buffer_bytes(&d.evidence)), 0);
@@ -286,11 +295,11 @@ static void every_forgery_is_rejected(void **state) /* E1..E16 */
         if (i == 0)
             expect_wanted(w);
         if (i == 0)
-            tell_policy(w, MESSAGE_POLICY, 0, edition, w->policy);
+            tell_policy(w, edition, w->policy);
         else { /* each forger has authorities of its own */
             _decision_ struct decision old = {0};
             expect_decision(w, connection, &old);
-            tell_policy(w, MESSAGE_STALE, connection, edition + i, w->policy);
+            tell_stale(w, connection, edition + i, w->policy);
         }
         expect_decision(w, connection, &d);
         if (d.said.passed)
@@ -310,7 +319,7 @@ static void evidence_of_another_connection_is_rejected(void **state) /* E14 */
     w->exporter[0] ^= 1;
     ask(w, 1, &request);
     expect_wanted(w);
-    tell_policy(w, MESSAGE_POLICY, 0, edition, w->policy);
+    tell_policy(w, edition, w->policy);
     expect_decision(w, 1, &d);
     assert_int_equal(d.said.passed, 0);
 }
@@ -339,10 +348,10 @@ static void a_stale_policy_is_replaced_and_the_evidence_appraised_again(void **s
     make_request(w, NULL, &request);
     ask(w, 1, &request);
     expect_wanted(w);
-    tell_policy(w, MESSAGE_POLICY, 0, 1, "{\"version\":1,\"platforms\":[\"virtcca\"]}");
+    tell_policy(w, 1, "{\"version\":1,\"platforms\":[\"virtcca\"]}");
     expect_decision(w, 1, &before);
     assert_int_equal(before.said.passed, 0);
-    tell_policy(w, MESSAGE_STALE, 1, 2, w->policy);
+    tell_stale(w, 1, 2, w->policy);
     expect_decision(w, 1, &after);
     assert_int_equal(after.said.passed, 1);
     assert_int_equal(after.said.edition, 2);
@@ -350,6 +359,62 @@ static void a_stale_policy_is_replaced_and_the_evidence_appraised_again(void **s
     ask(w, 2, &request);
     expect_decision(w, 2, &next);
     assert_int_equal(next.said.edition, 2);
+}
+
+/* A policy changes while a fleet boots: it is fetched once, not once a guest. */
+static void a_policy_that_came_already_is_not_fetched_again(void **state)
+{
+    struct world *w = *state;
+    _buffer_ struct buffer request = {0};
+    struct message_policy m = {.edition = 2};
+    enum { MANY = 20 };
+    memcpy(m.volume, w->volume, 16);
+    make_request(w, NULL, &request);
+    ask(w, 1, &request);
+    expect_wanted(w);
+    tell_policy(w, 1, w->policy);
+    for (uint64_t i = 1; i <= MANY; i++) {
+        _decision_ struct decision d = {0};
+        if (i > 1)
+            ask(w, i, &request);
+        expect_decision(w, i, &d);
+        assert_int_equal(d.said.edition, 1);
+    }
+    for (uint64_t i = 1; i <= MANY; i++)
+        send_frame(&w->keeper, MESSAGE_STALE, i, BYTES(&m, sizeof(m)), BYTES_NONE);
+    expect_wanted(w);
+    tell_policy(w, 2, w->policy);
+    for (uint64_t i = 1; i <= MANY; i++) {
+        _decision_ struct decision d = {0};
+        expect_decision(w, i, &d);
+        assert_int_equal(d.said.edition, 2);
+        assert_int_equal(d.said.passed, 1);
+    }
+}
+
+/* Each larger than most, all waiting for one policy: what is to be told of them waits its turn. */
+static void refusals_with_much_evidence_do_not_pile_up(void **state)
+{
+    struct world *w = *state;
+    _buffer_ struct buffer request = {0};
+    _evidence_ struct evidence e = {.platform = "virtcca"};
+    enum { MANY = 35 };
+    e.event_log.max = EVIDENCE_EVENT_LOG_MAX;
+    assert_int_equal(buffer_reserve(&e.event_log, EVIDENCE_EVENT_LOG_MAX), 0);
+    memset(e.event_log.data, 0, EVIDENCE_EVENT_LOG_MAX);
+    e.event_log.size = EVIDENCE_EVENT_LOG_MAX;
+    memcpy(e.volume, w->volume, 16);
+    assert_int_equal(evidence_format(&e, &request, NULL), 0);
+    for (uint64_t i = 1; i <= MANY; i++)
+        ask(w, i, &request);
+    expect_wanted(w);
+    tell_policy(w, edition, w->policy);
+    usleep(300000); /* nobody reads */
+    for (uint64_t i = 1; i <= MANY; i++) {
+        _decision_ struct decision d = {0};
+        expect_decision(w, i, &d);
+        assert_true(d.evidence.size > EVIDENCE_EVENT_LOG_MAX);
+    }
 }
 
 static void an_unknown_volume_is_left_to_the_keeper(void **state)
@@ -360,14 +425,14 @@ static void an_unknown_volume_is_left_to_the_keeper(void **state)
     make_request(w, NULL, &request);
     ask(w, 1, &request);
     expect_wanted(w);
-    tell_policy(w, MESSAGE_POLICY, 0, 0, "");
+    tell_policy(w, 0, "");
     expect_decision(w, 1, &d);
     assert_int_equal(d.said.edition, 0);
     assert_int_equal(d.said.passed, 0);
     /* Nothing is remembered of it: the volume may come. */
     ask(w, 2, &request);
     expect_wanted(w);
-    tell_policy(w, MESSAGE_POLICY, 0, edition, w->policy);
+    tell_policy(w, edition, w->policy);
     expect_decision(w, 2, &again);
     assert_int_equal(again.said.passed, 1);
 }
@@ -382,7 +447,7 @@ static void a_policy_of_another_volume_passes_nothing(void **state)
     make_request(w, NULL, &request);
     ask(w, 1, &request);
     expect_wanted(w);
-    tell_policy(w, MESSAGE_POLICY, 0, edition, policy);
+    tell_policy(w, edition, policy);
     expect_decision(w, 1, &d);
     assert_int_equal(d.said.passed, 0);
 }
@@ -397,7 +462,10 @@ static void a_policy_that_cannot_be_read_passes_nothing(void **state)
     expect_wanted(w);
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
         _decision_ struct decision d = {0};
-        tell_policy(w, i ? MESSAGE_STALE : MESSAGE_POLICY, i ? 1 : 0, i + 1, texts[i]);
+        if (i == 0)
+            tell_policy(w, 1, texts[0]);
+        else
+            tell_stale(w, 1, i + 1, texts[i]);
         expect_decision(w, 1, &d);
         assert_string_equal(reason(&d), "policy");
         assert_int_equal(d.said.edition, i + 1);
@@ -464,7 +532,7 @@ static void a_front_that_ends_is_followed_when_all_is_decided(void **state)
     channel_free(&w->front);
     w->front.fd = -1;
     expect_wanted(w);
-    tell_policy(w, MESSAGE_POLICY, 0, edition, w->policy);
+    tell_policy(w, edition, w->policy);
     expect_decision(w, 1, &d);
     assert_int_equal(waitpid(w->appraiser.pid, NULL, WNOHANG), 0);
     send_frame(&w->keeper, MESSAGE_DECIDED, 1, BYTES_NONE, BYTES_NONE);
@@ -497,6 +565,8 @@ int main(void)
         T(evidence_of_another_connection_is_rejected),
         T(what_is_no_evidence_is_said_to_be_that),
         T(a_stale_policy_is_replaced_and_the_evidence_appraised_again),
+        T(a_policy_that_came_already_is_not_fetched_again),
+        T(refusals_with_much_evidence_do_not_pile_up),
         T(an_unknown_volume_is_left_to_the_keeper),
         T(a_policy_of_another_volume_passes_nothing),
         T(a_policy_that_cannot_be_read_passes_nothing),

@@ -84,7 +84,11 @@ static void a_policy_that_changed_is_told_and_the_connection_decided_after(void 
     send_frame(&w->appraiser[0], MESSAGE_DECISION, c, buffer_bytes(&body), BYTES_NONE);
     struct bytes b = expect_frame(&w->appraiser[0], MESSAGE_STALE, c);
     memcpy(&m, b.data, sizeof(m));
+    assert_int_equal(b.size, sizeof(m));
     assert_true(m.edition == broker_store_edition(&w->b, 1));
+    send_frame(&w->appraiser[0], MESSAGE_POLICY_WANTED, 0, BYTES_OF(uuid), BYTES_NONE);
+    b = expect_frame(&w->appraiser[0], MESSAGE_POLICY, 0);
+    assert_memory_equal(b.data, &m, sizeof(m));
     assert_memory_equal(b.data + sizeof(m), "newer", 5);
     tell_decision(w, 0, c, 1, true);
     expect_secret(w, 0, c, 1);
@@ -120,6 +124,53 @@ static void a_connection_that_is_long_over_is_refused(void **state)
     expect_answer(w, 0, 1, 503, "unavailable");
     tell_decision(w, 0, 2, 1, true);
     expect_secret(w, 0, 2, 1);
+}
+
+/* An appraiser that asks and does not read is waited for, not given up: policies may be large. */
+static void policies_do_not_pile_up(void **state)
+{
+    struct keeper_world *w = *state;
+    enum { MANY = 40 };
+    _free_ char *large = malloc((size_t)4 << 20);
+    uint8_t uuid[16];
+    memset(large, ' ', (size_t)4 << 20);
+    broker_store_add(&w->b, 1, (struct store_volume){.enabled = true},
+                     BYTES(large, (size_t)4 << 20));
+    volume_uuid(uuid, 1);
+    for (int i = 0; i < MANY; i++)
+        send_frame(&w->appraiser[0], MESSAGE_POLICY_WANTED, 0, BYTES_OF(uuid), BYTES_NONE);
+    expect_service(w, 1); /* meanwhile */
+    for (int i = 0; i < MANY; i++) {
+        struct bytes b = expect_frame(&w->appraiser[0], MESSAGE_POLICY, 0);
+        assert_int_equal(b.size, sizeof(struct message_policy) + ((size_t)4 << 20));
+    }
+    expect_service(w, 0);
+}
+
+/* A long queue of one pair does not keep another's frames that came already. */
+static void a_full_batch_leaves_nothing_behind(void **state)
+{
+    struct keeper_world *w = *state;
+    enum { MANY = 1200 };
+    _buffer_ struct buffer body = {0};
+    w->config.max_connections = MANY;
+    keeper_stop(w);
+    keeper_start(w);
+    add_volume(w, 1, (struct store_volume){0});
+    make_decision(w, 1, true, &body);
+    const struct bytes part = buffer_bytes(&body);
+    uint64_t began = clock_now();
+    for (uint64_t i = 1; i <= MANY; i++)
+        put_connection(w, i, (uint32_t)(i % PAIRS));
+    for (uint64_t i = 1; i <= MANY; i++)
+        assert_int_equal(
+            channel_send(&w->appraiser[i % PAIRS], MESSAGE_DECISION, i, &part, 1, NULL), 0);
+    for (int i = 0; i < PAIRS; i++)
+        assert_int_equal(channel_drain(&w->appraiser[i], clock_now() + PATIENCE, NULL), 0);
+    for (uint64_t i = 1; i <= MANY; i++)
+        expect_secret(w, (int)(i % PAIRS), i, 1);
+    assert_true(clock_now() - began < PATIENCE);
+    assert_int_equal(broker_store_verify(&w->b, NULL, NULL), MANY);
 }
 
 /* The two wires have no common order. */
@@ -560,6 +611,8 @@ int main(void)
         T(a_policy_that_changed_is_told_and_the_connection_decided_after),
         T(an_open_connection_is_not_forgotten),
         T(a_connection_that_is_long_over_is_refused),
+        T(policies_do_not_pile_up),
+        T(a_full_batch_leaves_nothing_behind),
         T(a_decision_that_overtakes_the_gate_waits_for_it),
         T(much_at_once_is_decided_in_few_transactions),
         T(a_failing_store_is_503_and_comes_back),
