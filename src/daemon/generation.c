@@ -78,11 +78,23 @@ static int spawn(struct member *m, const struct generation_plan *plan, struct er
     return r < 0 ? error_prefix(err, r, "starting the %s", name) : 0;
 }
 
-static int spawn_all(struct generation *g, bool gate, struct error *err)
+/*
+ * The keeper makes the store that the admin opens; the gate opens the door, when all else is ready.
+ */
+enum { STAGE_KEEPER, STAGE_MOST, STAGE_GATE, STAGE_COUNT };
+
+static unsigned stage_of(const struct member *m)
+{
+    return m->process.role == ROLE_KEEPER ? STAGE_KEEPER
+           : m->process.role == ROLE_GATE ? STAGE_GATE
+                                          : STAGE_MOST;
+}
+
+static int spawn_stage(struct generation *g, struct error *err)
 {
     int r = 0;
     for (size_t i = 0; r == 0 && i < g->count; i++)
-        if ((g->members[i].process.role == ROLE_GATE) == gate)
+        if (stage_of(&g->members[i]) == g->stage)
             r = spawn(&g->members[i], &g->plan, err);
     return r;
 }
@@ -106,7 +118,7 @@ int generation_start(struct generation **ret, const struct generation_plan *plan
     enter(g, GENERATION_STARTING, START_SECONDS);
     int r = connect_members(g, err);
     if (r == 0)
-        r = spawn_all(g, false, err);
+        r = spawn_stage(g, err);
     if (r < 0) {
         generation_kill(g); /* nobody's when they are reaped */
         generation_free(g);
@@ -177,19 +189,11 @@ static void listen_to(struct generation *g, struct member *m)
         kill(m->pid, SIGKILL);
 }
 
-static bool all_ready(const struct generation *g, bool gate)
+static bool stage_is_ready(const struct generation *g)
 {
     for (size_t i = 0; i < g->count; i++)
-        if ((g->members[i].process.role == ROLE_GATE) == gate && !g->members[i].ready)
+        if (stage_of(&g->members[i]) == g->stage && !g->members[i].ready)
             return false;
-    return true;
-}
-
-static bool gate_started(const struct generation *g)
-{
-    for (size_t i = 0; i < g->count; i++)
-        if (g->members[i].process.role == ROLE_GATE)
-            return g->members[i].pid > 0 || g->members[i].ready;
     return true;
 }
 
@@ -198,12 +202,12 @@ void generation_advance(struct generation *g)
     struct error err = {0};
     for (size_t i = 0; i < g->count; i++)
         listen_to(g, &g->members[i]);
-    if (g->state != GENERATION_STARTING || g->failure.code || !all_ready(g, false))
-        return;
-    if (!gate_started(g) && spawn_all(g, true, &err) < 0)
-        fail(g, &err);
-    if (all_ready(g, true))
-        enter(g, GENERATION_SERVING, 0);
+    while (g->state == GENERATION_STARTING && !g->failure.code && stage_is_ready(g)) {
+        if (++g->stage == STAGE_COUNT)
+            enter(g, GENERATION_SERVING, 0);
+        else if (spawn_stage(g, &err) < 0)
+            fail(g, &err);
+    }
 }
 
 /* ---- the end ---- */

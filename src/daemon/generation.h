@@ -1,7 +1,7 @@
 /*
- * One set of all processes of a broker, from their start to the end of the last. It starts all but
- * the gate, then, when these are set up, the gate: so no guest is accepted by a generation that
- * cannot serve.
+ * One set of all processes of a broker, from their start to the end of the last. It starts the
+ * keeper, then, when that is set up, the others, and at last the gate: so no guest is accepted by a
+ * generation that cannot serve.
  */
 #ifndef ENCROOT_DAEMON_GENERATION_H
 #define ENCROOT_DAEMON_GENERATION_H
@@ -32,6 +32,7 @@ struct generation_plan {
 struct generation {
     struct generation_plan plan;
     enum generation_state state;
+    unsigned stage;    /* of the start: how far it is */
     uint64_t since;    /* when it came into this state, CLOCK_BOOTTIME */
     uint64_t deadline; /* STARTING, DRAINING: it is killed then */
     unsigned request_seconds;
@@ -44,7 +45,7 @@ struct generation {
 
 int generation_start(struct generation **ret, const struct generation_plan *plan,
                      struct error *err) _must_use_;
-/* Read what the processes said, start the gate when the others are ready, and serve when it is. */
+/* Read what the processes said, start those whose turn it is, and serve when all are ready. */
 void generation_advance(struct generation *g);
 /* Is it a process of this one that ended? Then it is remembered, with the reason. */
 bool generation_reap(struct generation *g, pid_t pid, int status);

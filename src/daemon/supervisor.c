@@ -180,9 +180,10 @@ static int reload(struct supervisor *s, struct error *err)
     int r = setup_load(&s->candidate, s->config_path, old, err);
     if (r < 0)
         return r;
-    if (!old)
+    if (!old) {
         log_open("supervisor", s->candidate.config.log_json, s->candidate.config.log_level);
-    check_limits(&s->candidate.config);
+        check_limits(&s->candidate.config);
+    }
     s->restart_at = 0;
     return start(s, &s->candidate, err);
 }
