@@ -1,5 +1,6 @@
 /* The administration process: its sockets, its wires, its end. */
 #include "daemon/admin.h"
+#include "base/hex.h"
 #include "daemon/confine.h"
 #include "daemon/log.h"
 
@@ -7,6 +8,8 @@
 #include <malloc.h>
 #include <signal.h>
 #include <string.h>
+
+#define STORE_PATIENCE 2000 /* milliseconds: while it waits, nobody else is served */
 
 struct life {
     struct admin admin;
@@ -50,16 +53,36 @@ static void on_control(evutil_socket_t fd, short what, void *arg)
 }
 
 /* ---- set up ---- */
+/* The log says how to let a client in; not more often than once a second, whoever knocks. */
+static void tell_unknown(const uint8_t pin[32])
+{
+    static time_t last;
+    char hex[65];
+    time_t now = time(NULL);
+    if (now == last)
+        return;
+    last = now;
+    hex_encode(BYTES(pin, 32), hex);
+    log_line(LOG_NOTICE,
+             "administration: refused a client whose certificate is not known "
+             "(admin-client = reader sha256:%s NAME would let it read)",
+             hex);
+}
+
 static bool is_known(void *arg, const uint8_t pin[32])
 {
     struct admin_user u;
-    return admin_peer_of_pin(arg, pin, &u);
+    bool known = admin_peer_of_pin(arg, pin, &u);
+    if (!known)
+        tell_unknown(pin);
+    return known;
 }
 
 static int open_admin(struct admin *a, struct process *p, struct error *err)
 {
     const struct daemon_config *c = p->config;
-    const struct store_options options = {.password_file = c->store_password_file};
+    const struct store_options options = {.patience = STORE_PATIENCE,
+                                          .password_file = c->store_password_file};
     a->config = c;
     channel_init(&a->control, p->fds[WIRE_CONTROL][0]);
     channel_init(&a->vault, p->fds[WIRE_VAULT][0]);

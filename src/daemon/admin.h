@@ -1,5 +1,5 @@
 /*
- * Inside of the administration process (ARCHITECTURE.md, "Broker"; encrootd(8), "Administration"):
+ * Inside of the administration process (ARCHITECTURE.md, "Broker"; encrootd-admin(7)):
  *
  *   admin.c        the process: sockets, wires, drain
  *   admin_http.c   one connection: bounded, one request, one answer

@@ -20,6 +20,7 @@
     64 /* at once, on each kind of socket; others wait in the kernel's queue                       \
         */
 #define READ_MAX ((size_t)64 << 10)
+#define REFUSED_SECONDS 1
 #define LINGER_SECONDS 2 /* for what a refused client still sends */
 
 struct kind { /* UNIX sockets and TLS ones do not take each other's place */
@@ -268,10 +269,23 @@ static void on_read(struct bufferevent *bev, void *arg)
     }
 }
 
+/* A client that is refused by TLS is to read the alert that says so, as above. */
+static void refuse_handshake(struct connection *c)
+{
+    c->stage = LINGER;
+    shutdown(bufferevent_getfd(c->bev), SHUT_WR);
+    if (bufferevent_disable(c->bev, EV_READ | EV_WRITE) < 0 || set_deadline(c, REFUSED_SECONDS) < 0)
+        connection_end(c);
+}
+
 static void on_event(struct bufferevent *bev, short what, void *arg)
 {
     struct connection *c = arg;
     uint8_t pin[32];
+    if (c->stage == HANDSHAKE && what & BEV_EVENT_ERROR) {
+        refuse_handshake(c);
+        return;
+    }
     if (!(what & BEV_EVENT_CONNECTED)) {
         connection_end(c);
         return;

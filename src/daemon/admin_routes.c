@@ -84,7 +84,7 @@ static int find_route(struct admin_call *c, const char *method, struct error *er
     if (known)
         return error_set(err, ENOTSUP, "%s: %s is not possible here", c->path, method);
     return error_hint(err, error_set(err, ENOENT, "%s: there is no such thing here", c->path),
-                      "the interface is described in encrootd(8)");
+                      "the interface is described in encrootd-admin(7)");
 }
 
 static bool is_listed(const char *const *names, const char *key)

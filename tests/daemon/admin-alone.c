@@ -172,15 +172,15 @@ static void pair(int fds[2])
 static struct daemon_config configure(const char *folder)
 {
     struct daemon_config c = {
-        .name = (char *)"broker-1",
+        .name = strdup("broker-1"),
         .store = text_of("sqlite:", folder, "/broker.db"),
         .request_seconds = 5,
         .handshake_seconds = 5,
         .approval_seconds = 600,
         .admin_key = text_of("", folder, "/admin.key"),
         .admin_certificate = text_of("", folder, "/admin.pem"),
-        .admin_group = (char *)"games",
-        .reader_group = (char *)"users",
+        .admin_group = strdup("games"),
+        .reader_group = strdup("users"),
     };
     read_clients(&c, folder);
     return c;
@@ -265,6 +265,7 @@ static int serve(const char *folder, bool with_tls)
     supervise(&to);
     channel_free(&to);
     check_errno(waitpid(admin, &status, 0), "waitpid");
+    config_free(&c);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 

@@ -1,5 +1,5 @@
 /*
- * The status page over the broker's JSON interface (encrootd(8)). Names, reasons and addresses come
+ * The status page over the interface of encrootd-admin(7). Names, reasons and addresses come
  * from guests and are shown as text only: nothing here makes markup of data. Rows are kept and
  * changed in place, so that focus, opened details and the place of reading stay over a refresh.
  */
@@ -136,7 +136,8 @@
     state.role = s.role;
     setText($("broker"), s.broker);
     document.title = (s.pending ? `(${s.pending}) ` : "") + `${s.broker} – encroot broker`;
-    setText($("sequence"), s.audit ? `record ${s.audit.sequence}` : "not known");
+    setText($("sequence"), !s.audit ? "not known"
+      : s.audit.sequence ? `record ${s.audit.sequence}` : "no record yet");
     setText($("hash"), s.audit && s.audit.sequence ? `${s.audit.hash.slice(0, 12)}…` : "");
     $("hash").title = s.audit ? s.audit.hash : "";
     setText($("count-volumes"), s.volumes ?? "–");
@@ -250,8 +251,8 @@
     row.append(
       make("td", { role: "cell" }, make("span", { class: `badge ${kind}` }, word)),
       row.volume,
-      make("td", { role: "cell", "data-label": check ? "Reason" : null }, text,
-        check ? make("div", {}, make("code", {}, check)) : null),
+      make("td", check ? { role: "cell", "data-label": "Reason" } : { role: "cell", class: "blank" },
+        text, " ", check ? make("div", {}, make("code", {}, check)) : null),
       make("td", { role: "cell", "data-label": "Guest" }, r.peer || "–"),
       make("td", { role: "cell", "data-label": "When" }, row.when),
       make("td", { role: "cell" }, row.button));
