@@ -10,6 +10,15 @@
 #include <string.h>
 #include <sys/stat.h>
 
+static const char admin_request[] =
+    "PATCH /v1/volumes/web-1 HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\n"
+    "X-Encroot-Admin: 1\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+    "{\"name\":\"web-2\",\"enabled\":false,\"approval\":\"manual\",\"rate\":{\"count\":1,"
+    "\"seconds\":60},\"not_before\":null,\"not_after\":\"2036-01-01T00:00:00Z\"}";
+
+static const char admin_query[] =
+    "GET /v1/audit?after=5&limit=3&newest=1&volume=web-1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
 static const char grub_cfg[] =
     "if [ -s $prefix/grubenv ]; then\n  load_env\nfi\n"
     "if [ \"${next_entry}\" ] ; then\n  set default=\"${next_entry}\"\n  save_env next_entry\n"
@@ -97,6 +106,8 @@ static const struct target {
     struct bytes good;
     corpus_make *make; /* or makes them all by itself */
 } targets[] = {
+    {"admin", corpus_lines, TEXT(admin_request)},
+    {"admin", corpus_bytes, TEXT(admin_query)},
     {"agent-config", .make = seeds_agent_config},
     {"audit", .make = seeds_audit},
     {"audit-checkpoint", .make = seeds_audit_checkpoint},
