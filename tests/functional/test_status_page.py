@@ -41,7 +41,8 @@ class StatusPage(AdminTest):
                  not_after="2036-01-01T00:00:00Z")
         self.ask("PATCH", "/v1/volumes/database", {"enabled": False})
         held = {"check": "volume.approval", "verdict": "reject", "expected": "an approval",
-                "found": "none"}
+                "found": "request 0123 waits for one"}
+        denied = {**held, "found": "root (uid 0) denied request 0123"}
         disabled = {"check": "volume.enabled", "verdict": "reject"}
         self.seed(self.record(1, time=now - 7200, findings=[PASSED]),
                   self.record(2, granted=False, volume=UUID, time=now - 300,
@@ -51,6 +52,7 @@ class StatusPage(AdminTest):
                               findings=[{"check": "evidence", "verdict": "reject",
                                          "found": HOSTILE}], peer=HOSTILE),
                   self.record(5, granted=False, time=now - 20, findings=[PASSED, held]),
+                  self.record(6, granted=False, time=now - 10, findings=[PASSED, denied]),
                   self.request())
 
     def open(self, ready="document.querySelector('#health').dataset.state === 'good'"):
@@ -94,12 +96,14 @@ class AsAdmin(StatusPage):
         self.assertRegex(volumes[0], r"(?s)database.*Disabled.*automatic, at most 5 per hour.*1 of 1.*never")
         self.assertRegex(volumes[1], r"(?s)web-1.*Enabled.*by an operator.*1 of 1.*2 hours ago")
         decisions = self.rows("decisions")
-        self.assertEqual(len(decisions), 5)
+        self.assertEqual(len(decisions), 6)
+        self.assertRegex(decisions[0], r"(?s)Refused.*web-1.*denied by an operator")
+        del decisions[0]
         self.assertRegex(decisions[0], r"(?s)Held.*web-1.*waits for an operator")
         self.assertRegex(decisions[2], r"(?s)Refused.*database.*the volume is disabled")
         self.assertRegex(decisions[3], r"(?s)Refused.*web-1.*boot\.kernel.*192\.0\.2\.1")
         self.assertRegex(decisions[4], r"(?s)Released.*web-1")
-        self.assertIn("record 5", self.browser.text())
+        self.assertIn("record 6", self.browser.text())
         self.assertTrue(self.browser.run("return document.title").startswith("(1) broker-1"))
         self.assertEqual(self.browser.complaints(), [])
         self.picture("desktop-light")
@@ -120,8 +124,8 @@ class AsAdmin(StatusPage):
                                           ".querySelector('button').ariaExpanded"), "true")
         self.picture("details")
         # It stays open, and the focus where it is, while the page refreshes and grows.
-        self.seed(self.record(6, granted=False, time=int(time.time()), findings=[REJECTION]))
-        self.browser.wait("document.querySelectorAll('#decisions .badge').length === 6")
+        self.seed(self.record(7, granted=False, time=int(time.time()), findings=[REJECTION]))
+        self.browser.wait("document.querySelectorAll('#decisions .badge').length === 7")
         self.assertEqual(self.focus(), "Details of record 2")
         self.assertIn("boot.kernel", self.browser.run("return document.querySelector('#news').innerText"))
         self.assertTrue(self.browser.run("return !document.querySelector('#details-2').hidden"))
@@ -133,7 +137,7 @@ class AsAdmin(StatusPage):
         self.open()
         self.browser.run("document.querySelector('#refusals').focus()")
         self.browser.press(" ")
-        self.assertEqual(len(self.rows("decisions")), 4)
+        self.assertEqual(len(self.rows("decisions")), 5)
         self.assertNotIn("Released", self.browser.run(
             "return document.querySelector('#decisions').innerText"))
 

@@ -17,9 +17,10 @@
     "volume.enabled": "the volume is disabled",
     "volume.window": "outside of the volume's validity",
     "volume.rate": "too many releases in a short time",
-    "volume.approval": "waits for an operator",
+    "volume.approval": "denied by an operator",
   };
-  const HELD = "volume.approval";
+  /* One check says both that an operator is waited for and that one has denied. */
+  const isHeld = (f) => f && f.check === "volume.approval" && /waits for one$/.test(f.found);
 
   const $ = (id) => document.getElementById(id);
   const state = {
@@ -229,13 +230,13 @@
     if (record.verdict === "granted") return ["", ""];
     const f = firstRejection(record);
     if (!f) return ["not recorded", ""];
-    return [REASONS[f.check] || "", f.check];
+    return [isHeld(f) ? "waits for an operator" : REASONS[f.check] || "", f.check];
   }
 
   function badgeOf(record) {
     if (record.verdict === "granted") return ["good", "Released"];
     const f = firstRejection(record);
-    return f && f.check === HELD ? ["hold", "Held"] : ["bad", "Refused"];
+    return isHeld(f) ? ["hold", "Held"] : ["bad", "Refused"];
   }
 
   function createDecision(r) {
