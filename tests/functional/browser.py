@@ -73,6 +73,14 @@ class Browser:
             if found := re.search(r"started successfully on port (\d+)", line):
                 self.base = f"http://127.0.0.1:{found[1]}"
                 break
+        self.session = None
+        try:
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self):
         options = {"args": [*FLAGS, f"--user-data-dir={self.folder}"],
                    "binary": shutil.which("chromium")}
         answer = self._call("POST", "/session", {"capabilities": {"alwaysMatch": {
@@ -89,7 +97,8 @@ class Browser:
 
     def close(self):
         try:
-            self._call("DELETE", self.session)
+            if self.session:
+                self._call("DELETE", self.session)
         finally:
             self.driver.stdout.close()
             self.driver.terminate()  # its own process, by its id; it ends what it started
