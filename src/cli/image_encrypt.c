@@ -8,7 +8,6 @@
 #include "cli/meeting.h"
 #include "cli/options.h"
 #include "cli/paths.h"
-#include "cli/plain_text.h"
 #include "cli/progress.h"
 #include "crypto/tls.h"
 #include "crypto/volume_key.h"
@@ -258,8 +257,6 @@ static int conclude(const struct arguments *a, const struct inputs *in, struct i
     if (a->vault.admin.broker)
         r = image_vault_register(vault, in->hash_out, report, err);
     print_report(a, report);
-    if (r == 0 && a->vault.admin.broker && !a->json && !a->quiet)
-        plain_line(stdout, "%-12s registered at %s", "vault", vault->client.address.text);
     if (r < 0)
         return a->json && report ? admin_exit_code(r) : admin_report(err, r, a->json);
     return EXIT_OK;
@@ -376,9 +373,9 @@ int cmd_image_encrypt(int argc, char **argv)
             "  encroot init keys && cd keys\n"
             "  encroot image measure -i debian.qcow2 -o debian.hash.json\n"
             "  encroot image encrypt -i debian.qcow2 -g debian.hash.json -o debian-enc.qcow2\n"
-            "  encroot image encrypt -i debian.qcow2 -o web-1.qcow2 --vault -m RIM --name web-1 "
-            "\\\n"
-            "      --broker keys1.example.org --broker keys2.example.org:8443",
+            "  encroot image encrypt -i debian.qcow2 -o web-1.qcow2 \\\n"
+            "      --broker keys1.example.org --broker keys2.example.org:8443 \\\n"
+            "      --vault -m RIM --name web-1",
     };
     int code = options_parse(&u, argc, argv, NULL);
     if (code != OPTIONS_DONE)

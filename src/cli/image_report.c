@@ -177,6 +177,16 @@ static void print_entries(const json_t *report)
         plain_line(stdout, "%-12s %s", "warning", json_string_value(w));
 }
 
+static void print_vault(const json_t *vault, size_t brokers)
+{
+    if (!json_is_true(json_object_get(vault, "registered")))
+        return;
+    plain_line(stdout, "%-12s registered at %s as %s", "vault", text(vault, "broker"),
+               text(vault, "name"));
+    if (!brokers)
+        puts("note         the guest asks no broker by itself: --broker HOST makes it");
+}
+
 void image_report_print_encrypted(const json_t *report, const char *folder)
 {
     const json_t *root = json_object_get(report, "root");
@@ -192,6 +202,7 @@ void image_report_print_encrypted(const json_t *report, const char *folder)
     print_entries(report);
     plain_line(stdout, "%-12s %s", "hash.json", text(report, "hash_json"));
     size_t brokers = json_array_size(json_object_get(report, "brokers"));
+    print_vault(json_object_get(report, "vault"), brokers);
     if (brokers)
         printf("\nNext: boot it; the agent dials %zu broker%s by itself.\n", brokers,
                brokers == 1 ? "" : "s");

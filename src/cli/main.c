@@ -73,7 +73,7 @@ static void list_commands(FILE *to)
           "  (boot disk-enc.qcow2; its console names an address and a port)\n"
           "  encroot unlock -i ADDRESS -m RIM -f disk-enc.hash.json\n"
           "With a broker (encrootd) that unlocks by itself, also at each reboot:\n"
-          "  encroot image encrypt -i disk.qcow2 -o disk-enc.qcow2 --vault -m RIM\n"
+          "  encroot image encrypt -i disk.qcow2 -o disk-enc.qcow2 --broker HOST --vault -m RIM\n"
           "  encroot volume list; encroot audit list --broker\n",
           to);
 }

@@ -1,22 +1,21 @@
 """The commands by which a broker is administered: encroot volume, request, vault, audit --broker, and
 image encrypt --vault.
 
-Commands of VolumeCommands need nothing but an address: a subclass may start the real encrootd."""
+VolumeCommands needs nothing but an address, and runs against a fake broker and a real one."""
 
 import base64
 import hashlib
 import json
 import os
 import re
-import signal
 import socket
 import ssl
 import subprocess
 import threading
 import time
 import unittest
-from pathlib import Path
 
+from broker_admin import ADMIN_ALONE
 from fake_broker import FakeBroker, Refusal
 from program import (BAD_INPUT, ENCROOT, FAILED, OK, REFUSED, UNREACHABLE, USAGE, CommandTest)
 from test_image import ImageTest
@@ -286,6 +285,25 @@ class VolumeCommands(BrokerTest):
         self.assertIn("no volumes", self.encroot("volume", "list").stdout)
         self.assertIn("no volumes", self.encroot("volume", "list", "--broker").stdout)
         self.assertIn("no volumes", self.encroot("volume", "list", f"--broker={self.address}").stdout)
+
+
+class RealAdministration(VolumeCommands):
+    """The same commands, to the administration process of encrootd with a real store."""
+
+    def start(self):
+        place = self.folder / "broker"
+        place.mkdir(mode=0o755)
+        with (self.folder / "log").open("wb") as log:
+            process = subprocess.Popen([ADMIN_ALONE, "serve", place], stdin=subprocess.PIPE,
+                                       stdout=subprocess.PIPE, stderr=log, text=True)
+
+        def stop():
+            process.stdin.close()
+            process.stdout.close()
+            process.wait(timeout=60)
+        self.addCleanup(stop)
+        self.assertTrue(process.stdout.readline(), (self.folder / "log").read_text())
+        return f"unix:{place}/admin.sock"
 
 
 class Fake(BrokerTest):
@@ -755,7 +773,8 @@ class Vault(ImageTest):
 
     def test_one_step(self):
         result = self.vault("-m", RIM, "--name", "web-1", "--approval", "manual")
-        self.assertIn(f"registered at {self.broker.address}", result.stdout)
+        self.assertIn(f"registered at {self.broker.address} as web-1\n", result.stdout)
+        self.assertIn("--broker HOST", result.stdout)  # it does not dial yet
         (volume,) = self.broker.volumes.values()
         self.assertEqual((volume["name"], volume["approval"]), ("web-1", "manual"))
         self.assertEqual(base64.b64decode(volume["secret"]),
@@ -774,7 +793,8 @@ class Vault(ImageTest):
     def test_a_key_that_only_the_broker_has(self):
         keys = self.trusted()
         (keys / "rootfs_key.bin").unlink()
-        report = json.loads(self.vault("-m", RIM, "--no-key-file", "--json").stdout)
+        report = json.loads(self.vault("-m", RIM, "--no-key-file", "--broker", "192.0.2.1",
+                                       "--json").stdout)
         self.assertEqual(report["vault"]["registered"], True)
         (volume,) = self.broker.volumes.values()
         self.assertFalse((keys / "rootfs_key.bin").exists())
