@@ -118,6 +118,11 @@ static void strange_messages_are_refused(void **state)
     struct http_response a;
     assert_int_equal(response("HTTP/1.1 200 OK\r\nContent-Length: 32\r\n\r\n", &a), 0);
     assert_int_equal(response("HTTP/1.1 200 OK\r\n\r\n", &a), -EPROTO);
+    /* RFC 9110, 15.3.5: no content needs no length, and has none */
+    assert_int_equal(response("HTTP/1.1 204 No Content\r\n\r\n", &a), 0);
+    assert_int_equal(a.content_length, 0);
+    assert_int_equal(response("HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n{}", &a),
+                     -EPROTO);
     assert_int_equal(response("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", &a), -EPROTO);
     assert_int_equal(response("HTTP/1.1 600 X\r\nContent-Length: 0\r\n\r\n", &a), -EPROTO);
     assert_int_equal(response("HTTP/1.1 20 X\r\nContent-Length: 0\r\n\r\n", &a), -EPROTO);
