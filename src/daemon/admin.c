@@ -81,8 +81,9 @@ static bool is_known(void *arg, const uint8_t pin[32])
 static int open_admin(struct admin *a, struct process *p, struct error *err)
 {
     const struct daemon_config *c = p->config;
-    const struct store_options options = {.patience = STORE_PATIENCE,
-                                          .password_file = c->store_password_file};
+    /* Whoever comes first makes the schema. */
+    const struct store_options options = {
+        .migrate = true, .patience = STORE_PATIENCE, .password_file = c->store_password_file};
     a->config = c;
     channel_init(&a->control, p->fds[WIRE_CONTROL][0]);
     channel_init(&a->vault, p->fds[WIRE_VAULT][0]);
