@@ -1,0 +1,452 @@
+"""encrootd with SQLite: releases, refusals, administration, and what the network does to it."""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import resource
+import signal
+import socket
+import ssl
+import subprocess
+import time
+import unittest
+from pathlib import Path
+
+from broker import Broker, BrokerTest, figures, load, until
+from program import REFUSED
+
+HEAD = "POST /v1/release HTTP/1.1\r\nHost: b\r\nContent-Type: application/json\r\n"
+
+
+def tls(alpn=("encroot/1",), version=ssl.TLSVersion.TLSv1_3):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.maximum_version = version
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    return context
+
+
+def connect(broker, **kwargs):
+    s = socket.create_connection(("127.0.0.1", broker.port), 30)
+    return tls(**kwargs).wrap_socket(s)
+
+
+def ask(broker, *parts):
+    """Send bytes; (status, body) of what comes back, (None, b"") if nothing does."""
+    data = b""
+    with connect(broker) as s, contextlib.suppress(OSError, ssl.SSLError):
+        for part in parts:
+            s.sendall(part if isinstance(part, bytes) else part.encode())
+        while chunk := s.recv(65536):
+            data += chunk
+    found = re.match(rb"HTTP/1\.1 (\d+) ", data)
+    return (int(found[1]), data.split(b"\r\n\r\n", 1)[1]) if found else (None, data)
+
+
+class Release(BrokerTest):
+    def test_guests_get_the_keys_of_their_own_volumes(self):
+        broker = self.broker()
+        volumes = [self.owner.new_volume(broker) for _ in range(3)]
+        log = self.folder / "guests"
+        result = load([broker], volumes, "--clients", 4, "--count", 30, "--log", log)
+        self.assertEqual((result["released"], result["attempts"]), (30, 30))
+        got = {line.split()[0]: line.split()[-1] for line in log.read_text().splitlines()}
+        for number, digest in got.items():
+            secret = self.owner.volumes[volumes[int(number) % 3]]
+            self.assertEqual(digest, hashlib.sha256(secret).hexdigest())
+        records = self.assert_whole(broker, granted=30)
+        self.assertEqual({r["volume"] for r in records}, set(volumes))
+        self.assertEqual({r["broker"] for r in records}, {"a"})
+        self.assertEqual(broker.metrics()["encroot_released_total"], 30)
+        # K3, K5: not in the database, the log, the metrics, or any answer of the administration
+        files = [p.read_bytes() for p in broker.folder.glob("broker.db*")]
+        self.assertTrue(files)
+        self.assert_no_secret(*files, broker.log(), broker.monitor("/metrics")[1],
+                              json.dumps(records), json.dumps(broker.api("GET", "/v1/volumes")))
+
+    def test_a_disabled_volume_is_refused_and_explained(self):
+        broker = self.broker()
+        volume = self.owner.new_volume(broker, name="web-1")
+        broker.encroot("volume", "disable", "web-1")
+        result = load([broker], [volume], "--clients", 1, "--count", 1)
+        self.assertEqual(result["denied"], 1)
+        shown = broker.encroot("audit", "show", result["last_refusal"]).stdout
+        self.assertIn("volume.enabled", shown)
+        broker.encroot("volume", "enable", volume)
+        self.assertEqual(load([broker], [volume], "--clients", 1, "--count", 1)["released"], 1)
+        self.assert_whole(broker, granted=1)
+
+    def test_unknown_volume(self):
+        broker = self.broker()
+        self.owner.new_volume(broker)
+        result = load([broker], ["00000000-0000-4000-8000-000000000001"], "--clients", 1, "--count",
+                      1)
+        self.assertEqual(result["denied"], 1)
+        (record,) = self.assert_whole(broker, granted=0)
+        self.assertIn("volume.known", [f["check"] for f in record["findings"]])
+
+    def test_another_policy_refuses(self):
+        """What is asked for under a changed policy is appraised by that, at once."""
+        broker = self.broker()
+        volume = self.owner.new_volume(broker)
+        self.assertEqual(load([broker], [volume], "--clients", 2, "--count", 4)["released"], 4)
+        policy = json.loads(self.owner.policy.read_text())
+        text = json.dumps(policy).replace(self.owner.rim, "ab" * 32)
+        self.assertNotEqual(text, json.dumps(policy))
+        (self.folder / "other.json").write_text(text)
+        broker.encroot("volume", "policy", volume, "--set", "other.json")
+        result = load([broker], [volume], "--clients", 2, "--count", 4)
+        self.assertEqual((result["denied"], result["attempts"]), (4, 4))
+        broker.encroot("volume", "policy", volume, "--set", self.owner.policy)
+        self.assertEqual(load([broker], [volume], "--clients", 2, "--count", 4)["released"], 4)
+        self.assert_whole(broker, granted=8)
+
+    def test_an_operator_approves(self):
+        broker = self.broker()
+        volume = self.owner.new_volume(broker, "--approval", "manual")
+        result = load([broker], [volume], "--clients", 1, "--count", 1)
+        self.assertEqual(result["denied"], 1)
+        status, answer = broker.api("GET", "/v1/requests")
+        (request,) = answer["requests"]
+        self.assertEqual((request["id"], request["state"]), (result["last_refusal"], "pending"))
+        broker.encroot("request", "approve", request["id"])
+        # for one release
+        self.assertEqual(load([broker], [volume], "--clients", 1, "--count", 1)["released"], 1)
+        self.assertEqual(load([broker], [volume], "--clients", 1, "--count", 1)["denied"], 1)
+        (request,) = [r for r in broker.api("GET", "/v1/requests")[1]["requests"]
+                      if r["state"] == "pending"]
+        broker.encroot("request", "deny", request["id"])
+        self.assertEqual(load([broker], [volume], "--clients", 1, "--count", 1)["denied"], 1)
+        self.assert_whole(broker, granted=1)
+
+    def test_rate_limit(self):
+        broker = self.broker()
+        volume = self.owner.new_volume(broker, "--rate", "3/3600")
+        result = load([broker], [volume], "--clients", 8, "--count", 12)
+        self.assertEqual((result["released"], result["denied"]), (3, 9))
+        self.assert_whole(broker, granted=3)
+
+    def test_validity_window(self):
+        broker = self.broker()
+        early = self.owner.new_volume(broker, "--not-before", "2200-01-01T00:00:00Z")
+        late = self.owner.new_volume(broker, "--not-after", "2020-01-01T00:00:00Z")
+        now = self.owner.new_volume(broker, "--not-before", "2020-01-01T00:00:00Z", "--not-after",
+                                    "2200-01-01T00:00:00Z")
+        for volume, outcome in ((early, "denied"), (late, "denied"), (now, "released")):
+            result = load([broker], [volume], "--clients", 1, "--count", 1)
+            self.assertEqual(result[outcome], 1, volume)
+
+    def test_rewrap(self):
+        """A new key-encryption key, while guests are served; then the old one is gone."""
+        broker = self.broker()
+        volumes = [self.owner.new_volume(broker) for _ in range(3)]
+        old = broker.settings["kek"]
+        new = self.folder / "new.kek"
+        with open(os.open(new, os.O_CREAT | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(os.urandom(32))
+        broker.settings.update({"kek": f"file:{new}", "kek-old": old})
+        broker.write_conf()
+        running = load([broker], volumes, "--clients", 2, "--seconds", 6, wait=False)
+        generation = broker.metrics()["encroot_generation"]
+        broker.process.send_signal(signal.SIGHUP)
+        until("the reload", lambda: broker.metrics()["encroot_generation"] > generation)
+        self.assertIn("3", broker.encroot("vault", "rewrap").stdout)
+        result = figures(running)
+        self.assertEqual((result["failed"], result["unavailable"], result["denied"]), (0, 0, 0))
+        self.assertEqual(result["attempts"], result["released"])
+        del broker.settings["kek-old"]
+        broker.write_conf()
+        broker.stop()
+        broker.start()
+        self.assertEqual(load([broker], volumes, "--clients", 2, "--count", 6)["released"], 6)
+        self.assert_whole(broker, granted=result["released"] + 6)
+
+    def test_a_tampered_record_is_found(self):
+        """K2, in the database itself."""
+        broker = self.broker()
+        volume = self.owner.new_volume(broker)
+        load([broker], [volume], "--clients", 1, "--count", 5)
+        broker.encroot("audit", "checkpoint", "-o", "checkpoint.json")
+        broker.encroot("audit", "verify", "--checkpoint", "checkpoint.json", "--certificate",
+                       self.owner.keys / "broker.crt")
+        broker.stop()
+        database = broker.folder / "broker.db"
+        whole = database.read_bytes()
+        table = subprocess.run(["sqlite3", database, ".schema"], check=True, text=True,
+                               stdout=subprocess.PIPE).stdout
+        self.assertRegex(table, r"(?i)create table audit\b")
+        for change in ("UPDATE audit SET text = replace(text, '\"granted\"', '\"denied\"') "
+                       "WHERE sequence = 3",
+                       "DELETE FROM audit WHERE sequence = 3",
+                       "UPDATE audit SET text = (SELECT text FROM audit WHERE sequence = 4) "
+                       "WHERE sequence = 3",
+                       "DELETE FROM audit WHERE sequence > 3"):
+            database.write_bytes(whole)
+            for rest in broker.folder.glob("broker.db-*"):
+                rest.unlink()
+            subprocess.run(["sqlite3", database, f"PRAGMA foreign_keys=off; {change};"], check=True)
+            broker.start()
+            self.addCleanup(broker.end)
+            done = broker.encroot("audit", "verify", "--checkpoint", "checkpoint.json",
+                                  "--certificate", self.owner.keys / "broker.crt", status=REFUSED)
+            self.assertRegex(done.stdout + done.stderr, r"record|checkpoint", change)
+            broker.stop()
+
+
+class Network(BrokerTest):
+    """C8, and all that a hostile network sends."""
+
+    def test_tls_12_and_other_protocols_are_refused(self):
+        broker = self.broker()
+        volume = self.owner.new_volume(broker)
+        for arguments in ({"version": ssl.TLSVersion.TLSv1_2}, {"alpn": ("h2",)}, {"alpn": ()},
+                          {"alpn": ("http/1.1",)}):
+            with self.assertRaises(OSError, msg=str(arguments)), connect(broker, **arguments) as s:
+                s.recv(1)  # TLS 1.3: the server's refusal comes with the first read
+                raise AssertionError("served")
+        self.assertEqual(load([broker], [volume], "--clients", 1, "--count", 1)["released"], 1)
+
+    def test_malformed_requests(self):
+        broker = self.broker()
+        volume = self.owner.new_volume(broker)
+        wrong = {
+            "": None, "\r\n\r\n": 400, "garbage\r\n\r\n": 400, "GET / HTTP/1.1\r\n\r\n": 404,
+            "GET /v1/release HTTP/1.1\r\nHost: b\r\n\r\n": 405,
+            "POST /v1/other HTTP/1.1\r\nHost: b\r\nContent-Length: 0\r\n\r\n": 404,
+            HEAD + "Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}": 400,
+            HEAD + "Content-Length: 2, 2\r\n\r\n{}": 400,
+            HEAD + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n": 400,
+            HEAD + "Content-Length: -1\r\n\r\n": 400,
+            HEAD + "Content-Length: 99999999999999999999999\r\n\r\n": 400,
+            HEAD + "Content-Length: 999999999\r\n\r\n": 413,
+            HEAD.replace("application/json", "text/plain") + "Content-Length: 2\r\n\r\n{}": 415,
+            HEAD + "Content-Length: 2\r\n\r\n{}": 400,
+            HEAD + "Content-Length: 4\r\n\r\n\0\xff[[": 400,
+            "POST /v1/release HTTP/1.1\r\n" + "X: y\r\n" * 5000 + "\r\n": 400,
+            "POST /v1/release HTTP/1.1\nHost: b\n\n": 400,
+        }
+        for text, status in wrong.items():
+            got, body = ask(broker, text.encode("latin-1"))
+            self.assertEqual(got, status, text[:200])
+            if status:  # K4: code and id, nothing else
+                self.assertEqual(set(json.loads(body)), {"code", "id"}, text[:200])
+        self.assertEqual(load([broker], [volume], "--clients", 1, "--count", 1)["released"], 1)
+        records = self.assert_whole(broker, granted=1)
+        # what was readable as a request of this protocol is on record
+        self.assertEqual(len(records), 3)
+
+    def test_slow_clients_do_not_hold_up_others(self):
+        broker = self.broker(handshake_seconds=3, request_seconds=6)
+        volume = self.owner.new_volume(broker)
+        held = []
+        for i in range(300):
+            s = socket.create_connection(("127.0.0.1", broker.port), 30)
+            self.addCleanup(s.close)
+            if i % 3 == 0:
+                s.sendall(b"\x16\x03\x01\x02\x00\x01")  # the beginning of a handshake
+            if i % 3 == 1:
+                with contextlib.suppress(OSError):
+                    s = tls().wrap_socket(s)
+                    s.sendall(HEAD.encode())  # of a head that never ends
+            s.settimeout(0)
+            held.append(s)
+        before = time.monotonic()
+        result = load([broker], [volume], "--clients", 4, "--count", 40)
+        self.assertEqual((result["released"], result["attempts"]), (40, 40))
+        dripping = [s for s in held if isinstance(s, ssl.SSLSocket)]
+        self.assertTrue(dripping)
+
+        def closed(s):
+            with contextlib.suppress(ssl.SSLWantReadError, BlockingIOError):
+                try:
+                    s.sendall(b"x")  # alive, byte by byte: no reason for more time
+                    return s.recv(4096) == b""
+                except (OSError, ssl.SSLError):
+                    return True
+            return False
+        until("slow clients are gone", lambda: all([closed(s) for s in dripping]), 60, 0.5)
+        self.assertGreater(broker.metrics()["encroot_timeouts_total"], 0)
+        self.assertLess(time.monotonic() - before, 120)
+
+    def test_ten_thousand_idle_connections(self):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard < 12000:
+            self.skipTest(f"only {hard} descriptors are allowed here")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        broker = self.broker(handshake_seconds=120, request_seconds=120, max_connections=12000)
+        volume = self.owner.new_volume(broker)
+        before = broker.resident()
+        running = load([broker], [volume], "--clients", 4, "--seconds", 5, "--idle", 10000,
+                       wait=False)
+        until("all of them", lambda: broker.metrics()["encroot_connections_total"] > 10050, 60)
+        during = broker.resident()
+        result = figures(running)
+        self.assertGreater(result["released"], 0)
+        self.assertEqual((result["attempts"], result["idle_open"]), (result["released"], 10000))
+        self.assertLess(during - before, 200 << 20)
+
+    def test_more_connections_than_allowed(self):
+        broker = self.broker(max_connections=64)
+        volume = self.owner.new_volume(broker)
+        held = [socket.create_connection(("127.0.0.1", broker.port)) for _ in range(200)]
+        until("some are shed", lambda: broker.metrics()["encroot_connections_shed_total"] > 0)
+        for s in held:
+            s.close()
+        result = load([broker], [volume], "--clients", 2, "--count", 10)
+        self.assertEqual(result["released"], 10)
+
+    def test_no_descriptors_left(self):
+        broker = self.broker()
+        volume = self.owner.new_volume(broker)
+        gate = broker.child("gate")
+        used = len(list(Path(f"/proc/{gate}/fd").iterdir()))
+        resource.prlimit(gate, resource.RLIMIT_NOFILE, (used, used))
+        held = [socket.create_connection(("127.0.0.1", broker.port)) for _ in range(20)]
+        time.sleep(1)
+        cpu = [sum(map(int, Path(f"/proc/{gate}/stat").read_text().rsplit(")", 1)[1].split()[11:13]))]
+        time.sleep(2)
+        cpu.append(sum(map(int, Path(f"/proc/{gate}/stat").read_text().rsplit(")", 1)[1]
+                           .split()[11:13])))
+        self.assertLess(cpu[1] - cpu[0], 0.5 * os.sysconf("SC_CLK_TCK"), "it spins")
+        for s in held:
+            s.close()
+        resource.prlimit(gate, resource.RLIMIT_NOFILE, (1024, 1024))
+        result = load([broker], [volume], "--clients", 2, "--count", 10)
+        self.assertEqual(result["released"], 10)
+
+
+class Faults(BrokerTest):
+    def test_killed_keepers_leave_no_unrecorded_release(self):
+        """K1: whenever it is killed, each secret that a guest has is on record."""
+        broker = self.broker()
+        volume = self.owner.new_volume(broker)
+        running = load([broker], [volume], "--clients", 8, "--seconds", 12, wait=False)
+        kills = 0
+        while running.poll() is None and kills < 6:
+            time.sleep(0.7)
+            with contextlib.suppress(AssertionError, ProcessLookupError):
+                os.kill(broker.child("keeper"), signal.SIGKILL)
+                kills += 1
+        result = figures(running)
+        self.assertGreaterEqual(kills, 3)
+        self.assertGreater(result["released"], 0)
+        self.assertEqual((result["denied"], result["failed"], result["unavailable"]), (0, 0, 0))
+        broker.wait_ready()
+        granted = sum(r["verdict"] == "granted" for r in self.assert_whole(broker))
+        self.assertGreaterEqual(granted, result["released"])
+
+    def test_any_process_may_die(self):
+        broker = self.broker()
+        volume = self.owner.new_volume(broker)
+        for role in ("front", "appraiser", "gate", "admin", "monitor", "keeper"):
+            pid = broker.child(role)
+            os.kill(pid, signal.SIGKILL)
+            until(f"a new {role}", lambda: pid not in broker.children())
+            broker.wait_ready()
+            result = load([broker], [volume], "--clients", 2, "--count", 4)
+            self.assertEqual(result["released"], 4, role)
+
+    def test_disk_full(self):
+        folder = self.folder / "small"
+        folder.mkdir()
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder],
+                                 stderr=subprocess.DEVNULL).returncode == 0
+        if not mounted:
+            self.skipTest("no tmpfs can be mounted here")
+        self.addCleanup(subprocess.run, ["umount", "-l", folder])
+        broker = Broker(self.owner, store=f"sqlite:{folder / 'broker.db'}").start()
+        volume = self.owner.new_volume(broker)
+        released = load([broker], [volume], "--clients", 2, "--count", 4)["released"]
+        self.assertEqual(released, 4)
+        ballast = folder / "ballast"
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        # what still fits into the journal's file may be released; then nothing
+        until("it is full", lambda: load([broker], [volume], "--clients", 2, "--count", 20,
+                                         "--patience", 0)["unavailable"] == 20, 120)
+        records = broker.metrics()["encroot_released_total"]
+        ballast.unlink()
+        broker.wait_ready()
+        self.assertEqual(load([broker], [volume], "--clients", 2, "--count", 4)["released"], 4)
+        self.assert_whole(broker, granted=int(records) + 4)
+
+    def test_the_clock_jumps_by_a_day(self):
+        broker = self.broker()
+        volume = self.owner.new_volume(broker)
+        for offset in (None, "+1d", "-1d"):
+            if offset:
+                broker.stop()
+                broker.environment.update({"LD_PRELOAD": faketime(self), "FAKETIME": offset})
+                broker.start()
+            self.assertEqual(load([broker], [volume], "--clients", 2, "--count", 3)["released"], 3)
+        records = self.assert_whole(broker, granted=9)
+        days = [r["time"][:10] for r in records]
+        self.assertEqual(len(set(days)), 3, days)
+
+    def test_reload_drops_nobody(self):
+        broker = self.broker()
+        volume = self.owner.new_volume(broker)
+        running = load([broker], [volume], "--clients", 4, "--seconds", 8, wait=False)
+        for _ in range(3):
+            generation = broker.metrics()["encroot_generation"]
+            broker.process.send_signal(signal.SIGHUP)
+            until("a new generation", lambda: broker.metrics()["encroot_generation"] > generation)
+        result = figures(running)
+        self.assertGreater(result["released"], 0)
+        self.assertEqual(result["attempts"], result["released"])
+        self.assert_whole(broker, granted=result["released"])
+
+    def test_a_bad_reload_changes_nothing(self):
+        broker = self.broker()
+        volume = self.owner.new_volume(broker)
+        broker.conf.write_text("no-such-key = 1\n")
+        broker.process.send_signal(signal.SIGHUP)
+        until("it says so", lambda: "no-such-key" in broker.log())
+        self.assertEqual(load([broker], [volume], "--clients", 2, "--count", 3)["released"], 3)
+
+    def test_graceful_stop(self):
+        broker = self.broker()
+        volume = self.owner.new_volume(broker)
+        running = load([broker], [volume], "--clients", 4, "--seconds", 5, "--patience", 0,
+                       wait=False)
+        until("it works", lambda: broker.metrics()["encroot_released_total"] > 3)
+        self.assertEqual(broker.stop(), 0)
+        result = figures(running)
+        broker.start()
+        # whoever had been accepted was answered: each release that is on record arrived
+        self.assert_whole(broker, granted=result["released"])
+
+    def test_secrets_stay_in(self):
+        """K5: no core dumps, no reading of memory, nothing in arguments or environment."""
+        broker = self.broker()
+        self.owner.new_volume(broker)
+        kek = (self.owner.keys / "vault.kek").read_bytes()
+        for pid in [*broker.children(), broker.process.pid]:
+            status = Path(f"/proc/{pid}/status").read_text()
+            self.assertRegex(status, r"NoNewPrivs:\s+1", pid)
+            limits = Path(f"/proc/{pid}/limits").read_text()
+            self.assertRegex(limits, r"Max core file size\s+0\s+0", pid)
+            for name in ("cmdline", "environ"):
+                with contextlib.suppress(PermissionError):
+                    content = Path(f"/proc/{pid}/{name}").read_bytes()
+                    self.assertNotIn(kek, content)
+                    self.assert_no_secret(content)
+            if pid != broker.process.pid:
+                self.assertRegex(status, r"Seccomp:\s+2", broker.children().get(pid))
+
+
+def faketime(test):
+    for path in Path("/usr/lib").glob("*/faketime/libfaketime.so.1"):
+        return str(path)
+    test.skipTest("libfaketime is not installed")
+
+
+if __name__ == "__main__":
+    unittest.main()
