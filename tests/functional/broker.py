@@ -87,8 +87,9 @@ class Owner:
 class Broker:
     """One encrootd with a folder of its own; `settings` are lines of its configuration."""
 
-    def __init__(self, owner, name="a", store=None, program=ENCROOTD, environment=None, **settings):
-        self.owner, self.name, self.program = owner, name, program
+    def __init__(self, owner, name="a", store=None, program=ENCROOTD, environment=None, prefix=(),
+                 **settings):
+        self.owner, self.name, self.line = owner, name, [*prefix, program]
         self.environment = {**os.environ, **(environment or {})}
         self.folder = owner.folder / f"broker-{name}"
         self.folder.mkdir()
@@ -122,7 +123,7 @@ class Broker:
     # ---- life
     def start(self, wait=True):
         self.log_file = self.log_path.open("ab")
-        self.process = subprocess.Popen([self.program, "-c", self.conf], env=self.environment,
+        self.process = subprocess.Popen([*self.line, "-c", self.conf], env=self.environment,
                                         stdin=subprocess.DEVNULL, stdout=self.log_file,
                                         stderr=subprocess.STDOUT, start_new_session=True)
         if wait:

@@ -13,11 +13,6 @@
 
 #define BETWEEN_NANOSECONDS 50000000
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static int make_body(const struct fleet *f, struct tls *t, const uint8_t volume[16],
                      struct buffer *ret, struct error *err)
 {
@@ -100,7 +95,7 @@ void request_make(const struct fleet *f, uint64_t number, struct answer *ret)
         struct error err = {0};
         if (ret->attempts++)
             nanosleep(&(struct timespec){.tv_nsec = BETWEEN_NANOSECONDS}, NULL);
-        int r = attempt(f, to, volume, earlier(clock_now() + f->limit, give_up), ret, &err);
+        int r = attempt(f, to, volume, clock_now() + f->limit, ret, &err);
         if (r < 0) {
             ret->outcome = OUTCOME_FAILED;
             snprintf(ret->text, sizeof(ret->text), "%.255s", err.text);

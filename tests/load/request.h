@@ -18,7 +18,7 @@ struct fleet {
     uint8_t pin[32];
     const uint8_t (*volumes)[16];
     size_t volume_count;
-    uint64_t patience; /* nanoseconds that a guest goes on trying */
+    uint64_t patience; /* nanoseconds in which a guest begins attempts; at least one */
     uint64_t limit;    /* of one attempt */
 };
 
