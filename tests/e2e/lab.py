@@ -22,6 +22,7 @@ BUILD = pathlib.Path(os.environ.get("ENCROOT_BUILD", TOP / "build"))
 WORK = BUILD / "e2e"
 GUEST = BUILD / "guest"
 ENCROOT, TMM, AGENT = BUILD / "encroot", BUILD / "encroot-tmm", BUILD / "encroot-agent"
+ENCROOTD = BUILD / "encrootd"
 
 REFUSED = 3  # exit status of a refusal (encroot(1))
 # Generous: two guests at a time under emulation, on a machine that may be busy.
