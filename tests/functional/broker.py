@@ -17,7 +17,7 @@ from program import ENCROOT, CommandTest
 
 BUILD = ENCROOT.parent
 ENCROOTD = BUILD / "encrootd"
-LOAD = BUILD / "tests" / "load" / "encroot-load"
+LOAD = BUILD / "encroot-load"
 START_SECONDS = 60  # a busy machine, or a sanitizer
 
 

@@ -106,6 +106,36 @@ class Release(BrokerTest):
         self.assertEqual(load([broker], [volume], "--clients", 2, "--count", 4)["released"], 4)
         self.assert_whole(broker, granted=8)
 
+    def test_reference_values_in_versions(self):
+        """Two boots are good at once, until one of them is retired."""
+        broker = self.broker()
+        volume = self.owner.new_volume(broker)
+        other = json.loads(self.owner.reference.read_text())
+        text = json.dumps(other)
+        changed = re.sub(r"[0-9a-fA-F]{64}", lambda m: hashlib.sha256(m[0].encode()).hexdigest(),
+                         text)
+        self.assertNotEqual(text, changed)
+        (self.folder / "other.json").write_text(changed)
+        policy = json.loads(self.owner.policy.read_text())
+        del policy["boot"]
+        (self.folder / "bare.json").write_text(json.dumps(policy))
+
+        def ask():
+            return load([broker], [volume], "--clients", 1, "--count", 2)["released"]
+
+        broker.encroot("volume", "values", volume, "--add", "other.json", "--label", "an update")
+        broker.encroot("volume", "policy", volume, "--set", "bare.json")
+        self.assertEqual(ask(), 2)
+        broker.encroot("volume", "values", volume, "--retire", 1)
+        self.assertEqual(ask(), 0)
+        broker.encroot("volume", "values", volume, "--restore", 1)
+        self.assertEqual(ask(), 2)
+        broker.encroot("volume", "values", volume, "--retire", 2)
+        self.assertEqual(ask(), 2)
+        listed = json.loads(broker.encroot("volume", "values", volume, "--json").stdout)
+        self.assertEqual([(v["version"], v["valid"]) for v in listed["values"]],
+                         [(1, True), (2, False)])
+
     def test_an_operator_approves(self):
         broker = self.broker()
         volume = self.owner.new_volume(broker, "--approval", "manual")
