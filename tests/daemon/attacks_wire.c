@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define SHORT_TIME SECONDS(2)
+#define SHORT_TIME SECONDS(5)
 
 static bool wait_for(int fd, int milliseconds)
 {

@@ -18,7 +18,7 @@ LIST = subprocess.run([COMPROMISED, "--list"], check=True, text=True,
 SYSTEM = [line.split()[1] for line in LIST if line.startswith("system ")]
 WIRE = [line.split()[1] for line in LIST if line.startswith("wire ")]
 VOLUME = "-".join(["ab" * 4] + 3 * ["ab" * 2] + ["ab" * 6])  # what forged evidence asks for
-PATIENCE = 60
+PATIENCE = 120  # seconds, for anything: the machine may be busy
 
 
 def free_port():
@@ -89,7 +89,7 @@ class Broker:
         context.verify_mode = ssl.CERT_NONE
         context.set_alpn_protocols(["encroot/1"])
         with contextlib.suppress(OSError):
-            with socket.create_connection(("127.0.0.1", self.port), timeout=2) as s, \
+            with socket.create_connection(("127.0.0.1", self.port), timeout=15) as s, \
                     context.wrap_socket(s) as t:
                 t.sendall(b"GET / HTTP/1.1\r\n\r\n")
                 return t.recv(4096).startswith(b"HTTP/1.1 404 ")
