@@ -270,8 +270,11 @@ static int set_up(struct front *f, const struct process *p, struct error *err)
         event_config_free(c);
     if (!f->base)
         return error_set(err, EIO, "libevent: no event base");
+    unsigned workers = f->config->workers ? f->config->workers : 1;
     TAILQ_INIT(&f->queue);
-    f->memory_max = FRONT_MEMORY_MAX / (f->config->workers ? f->config->workers : 1);
+    TAILQ_INIT(&f->hellos);
+    f->memory_max = FRONT_MEMORY_MAX / workers;
+    f->hello_max = FRONT_HELLOS_MAX / workers;
     raise_limit();
     int r = front_tls_open(f, err);
     if (r == 0)

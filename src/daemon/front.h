@@ -18,6 +18,9 @@
 
 #define FRONT_MEMORY_MAX ((size_t)256 << 20) /* of requests, in all fronts of a broker */
 #define FRONT_BUCKETS 4096
+/* Connections, in all fronts of a broker, whose ClientHello has begun and is not whole: OpenSSL
+ * takes as much memory for each as its first bytes say that it is long, up to 128 KiB. */
+#define FRONT_HELLOS_MAX 512u
 
 /* A channel in the event loop. */
 struct front_wire {
@@ -34,13 +37,15 @@ struct connection {
     struct event io, timer;
     uint64_t arrival; /* CLOCK_BOOTTIME */
     struct front_request request;
-    size_t charged; /* to front->memory */
+    bool was_signed; /* its ClientHello was whole: OpenSSL had its handshake signed */
+    bool says_hello; /* in front->hellos */
+    size_t charged;  /* to front->memory */
     uint8_t exporter[CHANNEL_EXPORTER_SIZE];
     struct buffer out; /* the answer, which may be a secret: wiped */
     size_t sent;
     char peer[MESSAGE_PEER_SIZE];
     LIST_ENTRY(connection) in_bucket;
-    TAILQ_ENTRY(connection) in_queue;
+    TAILQ_ENTRY(connection) in_queue; /* or among the hellos: earlier in its life */
 };
 
 struct front {
@@ -53,7 +58,9 @@ struct front {
     struct remote_key *key;
     struct connection *signing;                     /* whose handshake is in OpenSSL now */
     LIST_HEAD(, connection) buckets[FRONT_BUCKETS]; /* by number */
-    TAILQ_HEAD(, connection) queue; /* whole requests that the appraiser's wire has no room for */
+    TAILQ_HEAD(, connection) queue;  /* whole requests that the appraiser's wire has no room for */
+    TAILQ_HEAD(, connection) hellos; /* of which a part came, longest ago first */
+    size_t hello_count, hello_max;
     size_t count;
     size_t memory, memory_max; /* bytes of requests */
     bool no_more;              /* the gate hands out no more: end with the last connection */
@@ -78,6 +85,9 @@ void front_tls_close(struct front *f);
 void connection_begin(struct front *f, uint64_t number, const char *peer, int fd);
 void connection_end(struct connection *c);
 struct connection *connection_find(struct front *f, uint64_t number);
+/* Its ClientHello came in part: one of too many is the end of the one that began first. */
+void connection_await_hello(struct connection *c);
+void connection_forget_hello(struct connection *c);
 /* ---- front_exchange.c ---- */
 /* The keeper's answer to a connection that waits for one. */
 void connection_decided(struct connection *c, const struct message_answer *m);

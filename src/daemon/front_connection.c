@@ -104,6 +104,33 @@ void connection_free_request(struct connection *c)
     connection_charge(c);
 }
 
+/*
+ * A guest says hello in one breath. Whoever does not is among few, of whom the newest stay: a flood
+ * of beginnings is in the way of its own, and costs no more memory.
+ */
+void connection_await_hello(struct connection *c)
+{
+    struct front *f = c->front;
+    if (c->says_hello)
+        return;
+    TAILQ_INSERT_TAIL(&f->hellos, c, in_queue);
+    c->says_hello = true;
+    if (++f->hello_count <= f->hello_max)
+        return;
+    metrics_add(METRIC_HANDSHAKES_FAILED, 1);
+    metrics_add(METRIC_CONNECTIONS_SHED, 1);
+    connection_end(TAILQ_FIRST(&f->hellos));
+}
+
+void connection_forget_hello(struct connection *c)
+{
+    if (!c->says_hello)
+        return;
+    TAILQ_REMOVE(&c->front->hellos, c, in_queue);
+    c->says_hello = false;
+    c->front->hello_count--;
+}
+
 /* The answer's only copies are here and in the frame that it came in: OpenSSL copies what it sends
  * into its record buffer and encrypts it there, in place. */
 static void free_answer(struct connection *c)
@@ -128,6 +155,7 @@ void connection_end(struct connection *c)
     uint64_t number = c->number;
     if (c->state == &state_queued)
         TAILQ_REMOVE(&f->queue, c, in_queue);
+    connection_forget_hello(c);
     if (c->state->events)
         event_del(&c->io);
     event_del(&c->timer);

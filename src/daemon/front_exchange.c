@@ -11,6 +11,8 @@
 #define READS_AT_ONCE 16 /* records of one connection before others have their turn */
 #define ANSWER_ROOM (HTTP_RESPONSE_HEAD_SIZE + 128)
 
+#define HANDSHAKE_BYTES_MAX 16384 /* of a guest's; it needs a thousand, OpenSSL keeps 128 KiB */
+
 /* ---- TLS ---- */
 /* After an SSL call that did not succeed: whether the same call may do better later. */
 static bool try_again(struct connection *c, int r, const struct front_state *in,
@@ -53,7 +55,14 @@ void exchange_handshake(struct connection *c)
     f->signing = c;
     int r = SSL_do_handshake(c->ssl);
     f->signing = NULL;
-    if (r != 1 && try_again(c, r, &state_handshake, &state_handshake_out))
+    bool more = r != 1 && BIO_number_read(SSL_get_rbio(c->ssl)) <= HANDSHAKE_BYTES_MAX &&
+                try_again(c, r, &state_handshake, &state_handshake_out);
+    if (more && !c->was_signed) {
+        connection_await_hello(c);
+        return;
+    }
+    connection_forget_hello(c);
+    if (more)
         return;
     if (r != 1 || !tls_has_alpn(c->ssl) ||
         SSL_export_keying_material(c->ssl, c->exporter, sizeof(c->exporter), CHANNEL_EXPORTER_LABEL,

@@ -16,6 +16,7 @@ static int ask_gate(struct front *f, struct bytes hash, struct frame *ret, struc
     memcpy(m.hash, hash.data, hash.size);
     struct bytes body = BYTES(&m, sizeof(m));
     uint64_t deadline = clock_now() + GATE_PATIENCE;
+    f->signing->was_signed = true;
     int r = channel_send(c, MESSAGE_SIGN, f->signing->number, &body, 1, err);
     if (r == 0)
         r = channel_drain(c, deadline, err);

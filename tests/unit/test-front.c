@@ -2,6 +2,7 @@
 #include "broker_wires.h"
 #include "crypto/certificate_verify.h"
 #include "crypto/tls_context.h"
+#include "daemon/front.h"
 #include "daemon/handoff.h"
 #include "protocol/http.h"
 #include "protocol/release.h"
@@ -749,6 +750,67 @@ static void the_largest_goes_when_memory_is_short(void **state)
     stop_front(&t);
 }
 
+/* The beginning of a ClientHello that says it is as long as OpenSSL takes one. */
+static void begin_hello(int fd)
+{
+    static const uint8_t first[] = {22, 3, 1, 2, 0, 1, 1, 0xff, 0xff};
+    assert_int_equal(send(fd, first, sizeof(first), 0), sizeof(first));
+}
+
+static void beginnings_of_hellos_make_room_for_each_other(void **state)
+{
+    (void)state;
+    struct front_test t = {0};
+    enum { MOST = 8, MANY = 100 };
+    int fds[MANY], early;
+    uint64_t shed = metrics_get(METRIC_CONNECTIONS_SHED);
+    files.config.workers = FRONT_HELLOS_MAX / MOST;
+    start_front(&t);
+    early = guest(&t);
+    struct tls *tls = connect_tls(early); /* has done with it */
+    for (int i = 0; i < MANY; i++) {
+        fds[i] = guest(&t);
+        begin_hello(fds[i]);
+    }
+    assert_true(EVENTUALLY(metrics_get(METRIC_CONNECTIONS_SHED) == shed + MANY - MOST));
+    assert_true(is_closed(fds[0]));
+    assert_false(poll(&(struct pollfd){fds[MANY - 1], POLLIN, 0}, 1, 0));
+    assert_serves(&t);
+    struct answer a;
+    send_release(tls, BYTES("{}", 2));
+    read_answer(tls, &a);
+    assert_int_equal(a.status, 200);
+    tls_close(tls);
+    close(early);
+    for (int i = 0; i < MANY; i++)
+        close(fds[i]);
+    assert_true(EVENTUALLY(t.ended == MANY + 2));
+    assert_int_equal(metrics_get(METRIC_CONNECTIONS_SHED), shed + MANY - MOST);
+    files.config.workers = 1;
+    stop_front(&t);
+}
+
+/* OpenSSL would keep all of it until the handshake is done. */
+static void a_hello_without_end_is_refused(void **state)
+{
+    (void)state;
+    struct front_test t = {0};
+    static const uint8_t record[5] = {22, 3, 1, 0x40, 0};
+    static uint8_t data[0x4000] = {1, 1, 0xff, 0xff, 3, 3};
+    files.config.handshake_seconds = 600;
+    start_front(&t);
+    int fd = guest(&t);
+    for (int i = 0; i < 2; i++) {
+        (void)!send(fd, record, sizeof(record), MSG_NOSIGNAL);
+        (void)!send(fd, data, sizeof(data), MSG_NOSIGNAL);
+    }
+    assert_true(is_closed(fd));
+    close(fd);
+    assert_serves(&t);
+    files.config.handshake_seconds = 30;
+    stop_front(&t);
+}
+
 static void a_hand_off_without_descriptors_is_one_lost_connection(void **state)
 {
     (void)state;
@@ -815,6 +877,8 @@ int main(void)
         cmocka_unit_test(two_thousand_that_wait_cost_little),
         cmocka_unit_test(requests_wait_for_an_appraiser_that_is_busy),
         cmocka_unit_test(the_largest_goes_when_memory_is_short),
+        cmocka_unit_test(beginnings_of_hellos_make_room_for_each_other),
+        cmocka_unit_test(a_hello_without_end_is_refused),
         cmocka_unit_test(a_hand_off_without_descriptors_is_one_lost_connection),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
