@@ -9,16 +9,14 @@
 /* Room for one more; NULL marks the list as incomplete. */
 static struct finding *append(struct findings *f)
 {
-    if ((f->count & (f->count - 1)) == 0) {
-        size_t capacity = f->count ? f->count * 2 : 1;
-        struct finding *list =
-            f->count < FINDINGS_MAX ? reallocarray(f->list, capacity, sizeof(*list)) : NULL;
-        if (!list) {
-            f->incomplete = true;
-            return NULL;
-        }
-        f->list = list;
+    struct finding *list = f->count < FINDINGS_MAX ? f->list : NULL;
+    if (f->count < FINDINGS_MAX && (f->count & (f->count - 1)) == 0)
+        list = reallocarray(f->list, f->count ? f->count * 2 : 1, sizeof(*list));
+    if (!list) {
+        f->incomplete = true;
+        return NULL;
     }
+    f->list = list;
     return &f->list[f->count++];
 }
 

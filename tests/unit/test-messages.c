@@ -54,6 +54,20 @@ static void findings_come_back_as_they_were(void **state)
     }
 }
 
+/* No log is so long that the other side takes it for nonsense. */
+static void as_many_as_there_can_be(void **state)
+{
+    (void)state;
+    _findings_ struct findings f = {0}, g = {0};
+    _buffer_ struct buffer bytes = {0}, names = {0};
+    for (int i = 0; i < 40000; i++)
+        finding_add(&f, "a", VERDICT_PASS, NULL, NULL);
+    assert_true(f.incomplete);
+    put(&f, &bytes);
+    assert_int_equal(messages_get_findings(buffer_bytes(&bytes), &g, &names, NULL), 0);
+    assert_same(&f, &g);
+}
+
 static void every_cut_and_every_byte_more_is_refused(void **state)
 {
     (void)state;
@@ -290,6 +304,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(findings_come_back_as_they_were),
+        cmocka_unit_test(as_many_as_there_can_be),
         cmocka_unit_test(every_cut_and_every_byte_more_is_refused),
         cmocka_unit_test(bytes_out_of_their_range_are_refused),
         cmocka_unit_test(a_text_with_a_nul_is_refused),
