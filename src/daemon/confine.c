@@ -65,6 +65,7 @@ int confine_early(enum role role, struct error *err)
 /* ---- the filter ---- */
 #define GATE (1u << ROLE_GATE)
 #define FRONT (1u << ROLE_FRONT)
+#define APPRAISER (1u << ROLE_APPRAISER)
 #define KEEPER (1u << ROLE_KEEPER)
 #define ADMIN (1u << ROLE_ADMIN)
 #define MONITOR (1u << ROLE_MONITOR)
@@ -101,7 +102,10 @@ static const struct rule rules[] = {
     {"write", ALL},
     {"writev", ALL},
     {"recvfrom", ALL},
-    {"sendto", ALL},
+    /* No address: with one, and MSG_FASTOPEN, it connects what was a listening socket. */
+    {"sendto", GATE | FRONT | APPRAISER | MONITOR, .when = {4, SCMP_CMP_EQ, 0},
+     .conditional = true},
+    {"sendto", STORES},
     {"shutdown", ALL},
     {"close", ALL},
     {"ioctl", ALL, INT_IS(1, FIONREAD)}, /* libevent: how much can be read */

@@ -2,6 +2,7 @@
 #include "daemon/confine.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -103,6 +104,14 @@ static int connect_socket(void)
 {
     struct sockaddr a = {.sa_family = AF_UNSPEC};
     return result(connect(pair[0], &a, sizeof(a)) == 0 || errno == EINVAL || errno == EOPNOTSUPP);
+}
+
+static int send_somewhere(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(9)};
+    return result(sendto(pair[0], "", 1, MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&a,
+                         sizeof(a)) == 1 ||
+                  errno == EISCONN);
 }
 
 static int accept_socket(void)
@@ -228,6 +237,7 @@ static const struct attempt {
     {"make a socket", make_socket, STORES},
     {"make a packet socket", make_packet_socket, 0},
     {"connect", connect_socket, STORES},
+    {"send to an address", send_somewhere, STORES},
     {"accept", accept_socket, BIT(ROLE_GATE) | BIT(ROLE_ADMIN) | BIT(ROLE_MONITOR)},
     {"send a message", send_descriptor, BIT(ROLE_GATE) | STORES},
     {"execute", execute, 0},
