@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 
 #define DRAIN_GRACE 5 /* seconds beyond the last request's deadline */
+/* Bytes of what the keeper was not told yet: it may wait for its store. Newcomers wait, too. */
+#define UNTOLD_ENOUGH ((size_t)256 << 10)
 
 /* ---- set up ---- */
 static int open_wires(struct gate *g, struct process *p, struct error *err)
@@ -89,7 +91,8 @@ static size_t watch(const struct gate *g, struct pollfd p[POLL_MAX], uint64_t no
     watch_channel(&p[n++], &g->peers);
     for (size_t i = 0; i < g->front_count; i++)
         watch_channel(&p[n++], &g->fronts[i].sign);
-    if (g->listener_count == 0 || now < g->accept_after)
+    if (g->listener_count == 0 || now < g->accept_after ||
+        channel_waiting(&g->peers) >= UNTOLD_ENOUGH)
         return n;
     if (g->crowded)
         for (size_t i = 0; i < g->front_count; i++)

@@ -1,5 +1,6 @@
 #include "unit.h"
 #include "broker_wires.h"
+#include "ticks.h"
 #include "crypto/certificate_verify.h"
 #include "crypto/tls_identity.h"
 #include "daemon/handoff.h"
@@ -299,20 +300,6 @@ static void too_many_are_closed_at_once(void **state)
     stop_role(&t.p);
 }
 
-/* CPU time of the child, in clock ticks. */
-static unsigned long ticks(pid_t pid)
-{
-    char path[64];
-    unsigned long user = 0, kernel = 0;
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    _fclose_ FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    assert_int_equal(
-        fscanf(f, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &kernel),
-        2);
-    return user + kernel;
-}
-
 /* A descriptor limit that leaves no room for another socket. */
 static void without_descriptors_it_waits_without_spinning(void **state)
 {
@@ -337,6 +324,38 @@ static void without_descriptors_it_waits_without_spinning(void **state)
                      sizeof(struct message_connection));
     close(waits);
     close(fd);
+    stop_role(&t.p);
+}
+
+/* A keeper that waits for its store: guests wait, and the gate lives. */
+static void a_keeper_that_is_busy_is_waited_for(void **state)
+{
+    (void)state;
+    struct gate_test t = {0};
+    enum { MOST = 20000 };
+    unsigned handed = 0;
+    start_gate(&t, 1);
+    for (; handed < MOST; handed++) {
+        int fd = guest(&t);
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+        uint64_t number;
+        struct message_connection m;
+        struct pollfd p = {.fd = t.p.ends[WIRE_HANDOFF][0].fd, .events = POLLIN};
+        bool waits = poll(&p, 1, 1000) != 1;
+        if (!waits) {
+            close(take(&t, 0, &number, &m));
+            put_frame(sign_wire(&t, 0), MESSAGE_ENDED, number, NULL, 0);
+        }
+        close(fd);
+        if (waits)
+            break;
+    }
+    assert_true(handed < MOST);
+    for (unsigned i = 0; i < 2 * handed; i++) { /* each began and ended */
+        struct frame f;
+        assert_int_equal(channel_wait(peers(&t), &f, clock_now() + PATIENCE, NULL), 0);
+    }
+    assert_true(role_is_alive(&t.p));
     stop_role(&t.p);
 }
 
@@ -473,6 +492,7 @@ int main(void)
         cmocka_unit_test(peers_are_named_by_the_kernel),
         cmocka_unit_test(too_many_are_closed_at_once),
         cmocka_unit_test(without_descriptors_it_waits_without_spinning),
+        cmocka_unit_test(a_keeper_that_is_busy_is_waited_for),
         cmocka_unit_test(a_front_that_takes_nothing_is_passed_over),
         cmocka_unit_test(draining_ends_with_the_last_connection),
         cmocka_unit_test(a_gate_without_connections_drains_at_once),
