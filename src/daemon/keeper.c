@@ -21,11 +21,12 @@
 #define POLLS_MAX (3 + 2 * CONFIG_WORKERS_MAX)
 
 /* ---- waiting ---- */
-static void add_poll(struct pollfd *list, struct channel **of, size_t *n, struct channel *c)
+static void add_poll(struct pollfd *list, struct channel **of, size_t *n, struct channel *c,
+                     bool listens)
 {
     if (c->fd < 0 || c->ended)
         return;
-    short events = channel_wants_write(c) ? POLLIN | POLLOUT : POLLIN;
+    short events = (short)((listens ? POLLIN : 0) | (channel_wants_write(c) ? POLLOUT : 0));
     of[*n] = c;
     list[(*n)++] = (struct pollfd){.fd = c->fd, .events = events};
 }
@@ -33,14 +34,14 @@ static void add_poll(struct pollfd *list, struct channel **of, size_t *n, struct
 static size_t list_channels(struct keeper *k, struct pollfd *list, struct channel **of)
 {
     size_t n = 0;
-    add_poll(list, of, &n, &k->control);
-    add_poll(list, of, &n, &k->peers);
-    add_poll(list, of, &n, &k->vault);
+    add_poll(list, of, &n, &k->control, true);
+    add_poll(list, of, &n, &k->peers, true);
+    add_poll(list, of, &n, &k->vault, true);
     for (size_t i = 0; i < k->pair_count; i++) {
-        /* What an appraiser says behind a decision that is held waits with it. */
-        if (!k->pairs[i].holds)
-            add_poll(list, of, &n, &k->pairs[i].decision);
-        add_poll(list, of, &n, &k->pairs[i].answer);
+        struct pair *p = &k->pairs[i];
+        if (!p->holds)
+            add_poll(list, of, &n, &p->decision, keeper_may_listen(p));
+        add_poll(list, of, &n, &p->answer, true);
     }
     return n;
 }

@@ -41,6 +41,9 @@ struct keeper {
 /* Everything that the gate, the pairs and the administration have said, as far as there is room in
  * the batch. Negative errno: the gate broke the rules, without which nothing goes. */
 int keeper_take(struct keeper *k, struct error *err) _must_use_;
+/* An appraiser that asks faster than it reads what it is told waits until it did; what it says
+ * behind a decision that is held waits with it. */
+bool keeper_may_listen(const struct pair *p);
 /* This pair broke the rules: nothing is released to it any more, and its wires end. */
 void keeper_give_up(struct keeper *k, struct pair *p, const struct error *why);
 

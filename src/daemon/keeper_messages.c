@@ -96,8 +96,8 @@ static int place_case(struct keeper *k, struct pair *p, struct decision_case *c,
 
 static int take_decision(struct keeper *k, struct pair *p, const struct frame *f, struct error *err)
 {
-    _cleanup_(decision_case_free) struct decision_case c = {.connection = f->connection,
-                                                            .worker = (unsigned)(p - k->pairs)};
+    _cleanup_(decision_case_free) struct decision_case c = {
+        .connection = f->connection, .worker = (unsigned)(p - k->pairs), .size = f->body.size};
     struct bytes evidence;
     int r = messages_get_decision(f->body, &c.said, &c.findings, &c.names, &evidence, err);
     if (r == 0 && buffer_append(&c.evidence, evidence.data, evidence.size) < 0)
@@ -143,10 +143,10 @@ static int retry_held(struct keeper *k, struct pair *p, struct error *err)
     return r;
 }
 
-/* An appraiser that asks faster than it reads what it is told waits until it did. */
-static bool may_speak(const struct pair *p)
+bool keeper_may_listen(const struct pair *p)
 {
-    return !p->holds && p->decision.fd >= 0 && channel_waiting(&p->decision) < QUEUE_ENOUGH;
+    const struct channel *c = &p->decision;
+    return !p->holds && c->fd >= 0 && (c->ended || channel_waiting(c) < QUEUE_ENOUGH);
 }
 
 static int take_decisions(struct keeper *k, struct pair *p, struct error *err)
@@ -155,7 +155,7 @@ static int take_decisions(struct keeper *k, struct pair *p, struct error *err)
     int r = 1;
     if (!batch_is_full(k))
         r = retry_held(k, p, err);
-    while (r == 0 && may_speak(p) && !batch_is_full(k)) {
+    while (r == 0 && keeper_may_listen(p) && !batch_is_full(k)) {
         r = channel_next(&p->decision, &f, err);
         if (r == 0) {
             if (p->decision.ended)
@@ -186,10 +186,12 @@ static void drop_given_up(struct keeper *k)
 {
     size_t n = 0;
     for (size_t i = 0; i < k->batch_count; i++) {
-        if (k->pairs[k->batch[i].worker].given_up)
+        if (k->pairs[k->batch[i].worker].given_up) {
+            k->batch_bytes -= k->batch[i].size;
             decision_case_free(&k->batch[i]);
-        else
+        } else {
             k->batch[n++] = k->batch[i];
+        }
     }
     k->batch_count = n;
 }

@@ -1,5 +1,6 @@
 /* The keeper between its wires: releases, refusals, and processes that break the rules. */
 #include "keeper_world.h"
+#include "ticks.h"
 
 /* ---- decisions ---- */
 static void a_release_goes_to_the_front_and_has_a_record(void **state)
@@ -145,6 +146,38 @@ static void policies_do_not_pile_up(void **state)
         assert_int_equal(b.size, sizeof(struct message_policy) + ((size_t)4 << 20));
     }
     expect_service(w, 0);
+}
+
+/* It asks, does not read, and goes on talking: the keeper sleeps. */
+static void an_appraiser_that_does_not_read_is_not_listened_to(void **state)
+{
+    struct keeper_world *w = *state;
+    _free_ char *large = calloc(1, (size_t)4 << 20);
+    const struct bytes policy = BYTES(large, (size_t)4 << 20);
+    uint8_t uuid[16];
+    struct error err = {0};
+    broker_store_add(&w->b, 1, (struct store_volume){.enabled = true}, policy);
+    volume_uuid(uuid, 1);
+    const struct bytes wanted = BYTES_OF(uuid), rest = policy;
+    for (int i = 0; i < 8; i++)
+        assert_ok(channel_send(&w->appraiser[0], MESSAGE_POLICY_WANTED, 0, &wanted, 1, &err));
+    for (int i = 0; i < 3; i++)
+        assert_ok(channel_send(&w->appraiser[0], MESSAGE_DECISION, 1, &rest, 1, &err));
+    for (size_t before = 0; before != channel_waiting(&w->appraiser[0]); usleep(200000)) {
+        before = channel_waiting(&w->appraiser[0]);
+        assert_ok(channel_flush(&w->appraiser[0], &err));
+    }
+    assert_true(channel_wants_write(&w->appraiser[0]));
+    unsigned long before = ticks(w->keeper.pid);
+    sleep(1);
+    assert_true(ticks(w->keeper.pid) - before < 50); /* of 100 */
+    expect_service(w, 1);
+    channel_free(&w->appraiser[0]); /* nobody waits for one that is gone */
+    channel_free(&w->front[0]);
+    channel_free(&w->appraiser[1]);
+    channel_free(&w->front[1]);
+    channel_free(&w->admin);
+    assert_int_equal(played_wait(&w->keeper), 0);
 }
 
 /* A long queue of one pair does not keep another's frames that came already. */
@@ -612,6 +645,7 @@ int main(void)
         T(an_open_connection_is_not_forgotten),
         T(a_connection_that_is_long_over_is_refused),
         T(policies_do_not_pile_up),
+        T(an_appraiser_that_does_not_read_is_not_listened_to),
         T(a_full_batch_leaves_nothing_behind),
         T(a_decision_that_overtakes_the_gate_waits_for_it),
         T(much_at_once_is_decided_in_few_transactions),
