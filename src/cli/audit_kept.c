@@ -75,7 +75,7 @@ static void appraise_again(struct audit_kept *k, const struct admin_client *c)
     struct error err = {0};
     if (!k->evidence || !k->record.volume) {
         snprintf(k->why_not, sizeof(k->why_not), "%s",
-                 k->record.volume ? "not kept (evidence-keep, evidence-days in encrootd.conf(5))"
+                 k->record.volume ? "not kept (evidence-keep, evidence-megabytes in encrootd.conf(5))"
                                   : "there was none that could be read");
         return;
     }

@@ -37,6 +37,7 @@ const char encrootd_conf[] =
     "# Evidence that guests sent, to explain decisions later: refused, all or none; for how long.\n"
     "#evidence-keep = refused\n"
     "#evidence-days = 30\n"
+    "#evidence-megabytes = 1024\n"
     "# How long an operator's approval or denial of a request holds.\n"
     "#approval-seconds = 600\n"
     "\n"

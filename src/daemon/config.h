@@ -46,6 +46,7 @@ struct daemon_config {
     size_t kek_count;
     enum evidence_keep evidence_keep; /* `evidence-keep = refused|all|none` */
     unsigned evidence_days;           /* default 30 */
+    unsigned evidence_megabytes;      /* of about so much in these days; default 1024 */
     unsigned approval_seconds;        /* how long an approval or denial holds; default 600 */
     /* administration */
     char *admin_socket;               /* default admin.sock */

@@ -31,9 +31,12 @@ int decision_make_id(struct decision_case *c, struct error *err)
 }
 
 /* ---- the record ---- */
+/* Anyone can have evidence refused: it must not fill the disk, without which nothing is released.
+ */
 static bool evidence_is_kept(const struct decider *d, const struct decision_case *c, bool granted)
 {
-    return d->keep == EVIDENCE_KEEP_ALL || (d->keep == EVIDENCE_KEEP_REFUSED && !granted);
+    bool wanted = d->keep == EVIDENCE_KEEP_ALL || (d->keep == EVIDENCE_KEEP_REFUSED && !granted);
+    return wanted && (!d->room || allowance_take(d->room, c->evidence.size));
 }
 
 /* Into the store, as the next of the chain. */

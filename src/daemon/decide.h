@@ -10,6 +10,7 @@
 #ifndef ENCROOT_DAEMON_DECIDE_H
 #define ENCROOT_DAEMON_DECIDE_H
 
+#include "daemon/allowance.h"
 #include "daemon/config.h"
 #include "daemon/messages.h"
 
@@ -36,6 +37,7 @@ struct decider {
     const struct kek_ring *ring;
     const char *broker; /* its name, in records */
     enum evidence_keep keep;
+    struct allowance *room;    /* bytes of evidence that may be kept; NULL: as many as there are */
     unsigned approval_seconds; /* how long a request waits at least that nobody repeats */
 };
 

@@ -169,10 +169,13 @@ static int open_store(struct keeper *k, struct error *err)
     int r = store_open(&k->store, k->config->store, &options, err);
     if (r < 0)
         return error_prefix(err, r, "store");
+    k->room = allowance_of((uint64_t)k->config->evidence_megabytes << 20,
+                           (uint64_t)k->config->evidence_days * 86400, clock_now());
     k->decider = (struct decider){.store = k->store,
                                   .ring = &k->ring,
                                   .broker = k->config->name,
                                   .keep = k->config->evidence_keep,
+                                  .room = &k->room,
                                   .approval_seconds = k->config->approval_seconds};
     k->service = (struct vault_service){
         .store = k->store, .ring = &k->ring, .admin = &k->vault, .gate = &k->peers};

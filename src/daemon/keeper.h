@@ -25,6 +25,7 @@ struct keeper {
     struct store *store;
     struct kek_ring ring;
     struct decider decider;
+    struct allowance room; /* for evidence */
     struct connections connections;
     struct channel control, peers, vault;
     struct vault_service service;

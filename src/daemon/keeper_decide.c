@@ -153,6 +153,7 @@ void keeper_decide(struct keeper *k)
     if (k->batch_count == 0)
         return;
     uint64_t began = clock_now();
+    allowance_refill(&k->room, began);
     int r = decide_all(&k->decider, k->batch, k->batch_count, time(NULL), &err);
     keeper_store_state(k, r, &err);
     if (r == 0) {

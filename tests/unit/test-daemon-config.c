@@ -35,6 +35,7 @@ static void nothing_is_a_configuration(void **state)
     assert_string_equal(c.keks[0], "file:/etc/encroot/vault.kek");
     assert_int_equal(c.evidence_keep, EVIDENCE_KEEP_REFUSED);
     assert_int_equal(c.evidence_days, 30);
+    assert_int_equal(c.evidence_megabytes, 1024);
     assert_int_equal(c.approval_seconds, 600);
     assert_string_equal(c.admin_socket, "/etc/encroot/admin.sock");
     assert_null(c.admin_group);
@@ -55,7 +56,8 @@ static void reads_every_key(void **state)
         "key = /k#1\ncertificate = c.pem\nworkers = 64\nmax-connections = 100\n"
         "request-seconds = 5\nhandshake-seconds = 4\nstore = postgresql://db/encroot\n"
         "store-password-file = pw\nkek-old = file:/old1\nkek = pkcs11:token=t;object=o\n"
-        "kek-old = credential:old2\nevidence-keep = all\nevidence-days = 1\napproval-seconds = 7\n"
+        "kek-old = credential:old2\nevidence-keep = all\nevidence-days = 1\nevidence-megabytes = "
+        "16\napproval-seconds = 7\n"
         "admin-socket = /run/a.sock\nadmin-group = ops\nreader-group = staff\n"
         "admin-listen = 0.0.0.0:8443\nadmin-key = ak\nadmin-certificate = ac\n"
         "admin-client = reader sha256:" PIN " alice@example\nmonitor-listen = [::1]:0\n"
@@ -84,6 +86,7 @@ static void reads_every_key(void **state)
     assert_string_equal(c.keks[2], "credential:old2");
     assert_int_equal(c.evidence_keep, EVIDENCE_KEEP_ALL);
     assert_int_equal(c.evidence_days, 1);
+    assert_int_equal(c.evidence_megabytes, 16);
     assert_int_equal(c.approval_seconds, 7);
     assert_string_equal(c.admin_socket, "/run/a.sock");
     assert_string_equal(c.admin_group, "ops");
@@ -131,6 +134,7 @@ static const struct mistake {
     {"workers = 3 4\n", "found \"3 4\""},
     {"max-connections = 1048577\n", "from 1 to 1048576"},
     {"evidence-days = 3651\n", "from 1 to 3650"},
+    {"evidence-megabytes = 15\n", "from 16 to 1048576"},
     {"log = xml\n", "log: expected one of text, json; found \"xml\""},
     {"log-level = notice\n", "expected one of error, warning, info, debug"},
     {"evidence-keep = some\n", "expected one of refused, all, none"},

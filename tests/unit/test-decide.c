@@ -1,6 +1,7 @@
 /* The decision over a store: each outcome, in batches, with a store that fails in the middle. */
 #include "unit.h"
 #include "broker_store.h"
+#include "crypto/tls.h"
 
 struct world {
     struct broker_store b;
@@ -177,6 +178,29 @@ static void evidence_is_kept_as_configured_whatever_the_appraiser_sends(void **s
         assert_int_equal(r.evidence.size, cases[i].kept ? 8 : 0);
         decision_case_free(&c);
     }
+}
+
+static void evidence_is_kept_while_there_is_room(void **state)
+{
+    struct world *w = *state;
+    add(w, 1, (struct store_volume){0});
+    struct allowance room = allowance_of(16 * 8, 16, 0); /* 8 bytes each: two */
+    static const bool kept[] = {true, true, false, true, false};
+    w->decider.room = &room;
+    for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+        struct error err = {0};
+        struct decision_case c = rejected(w, 1);
+        if (i == 3)
+            allowance_refill(&room, SECONDS(1) + 1);
+        assert_ok(decide_all(&w->decider, &c, 1, w->now, &err));
+        assert_int_equal(c.outcome, OUTCOME_DENIED);
+        _store_record_ struct store_record r = {0};
+        assert_ok(store_audit_find(w->b.store, c.id, &r, &err));
+        assert_int_equal(r.evidence.size, kept[i] ? 8 : 0);
+        decision_case_free(&c);
+    }
+    allowance_refill(&room, UINT64_MAX);
+    assert_int_equal(room.left, room.most);
 }
 
 static void what_was_not_readable_is_recorded_without_a_volume(void **state)
@@ -525,6 +549,7 @@ int main(void)
         T(a_passing_guest_gets_the_secret_of_its_volume_and_a_record),
         T(a_rejection_is_denied_and_its_evidence_kept),
         T(evidence_is_kept_as_configured_whatever_the_appraiser_sends),
+        T(evidence_is_kept_while_there_is_room),
         T(what_was_not_readable_is_recorded_without_a_volume),
         T(an_unknown_volume_is_denied_and_recorded),
         T(a_disabled_volume_is_denied),
