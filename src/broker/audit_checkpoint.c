@@ -20,12 +20,6 @@ static void cleanup_md_ctx(EVP_MD_CTX **c)
 #define _md_ctx_ _cleanup_(cleanup_md_ctx)
 
 /* ---- the signature ---- */
-static void put_be64(uint8_t *p, uint64_t v)
-{
-    put_be32(p, (uint32_t)(v >> 32));
-    put_be32(p + 4, (uint32_t)v);
-}
-
 void audit_checkpoint_signed(const struct audit_state *s, time_t time,
                              uint8_t ret[AUDIT_CHECKPOINT_SIGNED_SIZE])
 {

@@ -1,5 +1,6 @@
 #include "crypto/tls_mutual.h"
 #include "crypto/openssl_error.h"
+#include "crypto/tls_context.h"
 #include "crypto/tls_identity.h"
 #include "crypto/x509.h"
 
@@ -21,13 +22,9 @@ static int set_up(SSL_CTX *ctx, const struct tls_identity *id, const struct tls_
 {
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     SSL_CTX_set_cert_verify_callback(ctx, verify_client, (void *)(uintptr_t)clients);
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_CLEANSE_PLAINTEXT |
-                                 SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_options(ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_verify_depth(ctx, 1);
-    return SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 &&
-                   SSL_CTX_set_num_tickets(ctx, 0) == 1 &&
-                   SSL_CTX_use_certificate(ctx, id->certificate) == 1 &&
+    return SSL_CTX_use_certificate(ctx, id->certificate) == 1 &&
                    SSL_CTX_use_PrivateKey(ctx, id->key) == 1
                ? 0
                : -EIO;
@@ -40,7 +37,7 @@ int tls_mutual_context(SSL_CTX **ret, const char *key_path, const char *cert_pat
     int r = tls_identity_load(&id, key_path, cert_path, err);
     if (r < 0)
         return r;
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    SSL_CTX *ctx = tls_context_new(TLS_server_method());
     if (!ctx || set_up(ctx, id, clients) < 0) {
         SSL_CTX_free(ctx);
         return openssl_error(err, EIO, "%s: setting up TLS", cert_path);

@@ -151,12 +151,6 @@ static int image_extents(struct blockdev *d, uint64_t at, uint64_t n, blockdev_e
 }
 
 /* ---- tables ---- */
-static void put_be64(uint8_t *p, uint64_t v)
-{
-    put_be32(p, (uint32_t)(v >> 32));
-    put_be32(p + 4, (uint32_t)v);
-}
-
 /* Where the tables go, in clusters. */
 struct layout {
     uint64_t l2;              /* first one; `l2_count` of them */
