@@ -82,9 +82,10 @@ static int send_request(struct http_stream *s, const char *method, const char *p
                         const char *body, struct error *err)
 {
     _buffer_ struct buffer head = {0};
-    /* X-Encroot-Admin: no page of a browser can send that unasked. */
+    /* X-Encroot-Admin: no page of a browser can send that unasked. Host: of the names that the
+     * socket takes. */
     int r = buffer_printf(&head,
-                          "%s %s HTTP/1.1\r\nHost: broker\r\nX-Encroot-Admin: 1\r\n"
+                          "%s %s HTTP/1.1\r\nHost: localhost\r\nX-Encroot-Admin: 1\r\n"
                           "Content-Type: application/json\r\nContent-Length: %zu\r\n"
                           "Connection: close\r\n\r\n",
                           method, path, body ? strlen(body) : 0);

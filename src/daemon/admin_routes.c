@@ -137,13 +137,12 @@ static bool is_host(const char *host, const char *name)
 /*
  * What a browser was made to send by a page of someone else is refused. A page elsewhere shows by
  * its Origin. One whose name was made to lead here (DNS rebinding) shows by its Host: whoever
- * forwards a port to the UNIX socket opens it by a loopback name, and over TLS the browser has
- * compared the name with the certificate. Nothing else is concluded from Host.
+ * forwards a port to the UNIX socket opens it by a name that no DNS server is asked for, and over
+ * TLS the browser has compared the name with the certificate. Nothing else is concluded from Host.
  */
 static int check_origin(const struct admin_origin *o, struct error *err)
 {
-    static const char *const local[] = {"",      "localhost", "127.0.0.1",
-                                        "[::1]", "broker",    "encrootd"};
+    static const char *const local[] = {"", "localhost", "127.0.0.1", "[::1]"};
     char own[300];
     bool known = o->encrypted;
     for (size_t i = 0; !known && i < ARRAY_SIZE(local); i++)

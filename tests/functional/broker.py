@@ -41,7 +41,7 @@ def until(what, condition, seconds=60, every=0.05):
 
 class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path, timeout=30):
-        super().__init__("broker", timeout=timeout)
+        super().__init__("localhost", timeout=timeout)
         self.path = path
 
     def connect(self):

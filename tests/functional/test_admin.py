@@ -291,6 +291,8 @@ class Http(AdminTest):
         patch({**CHANGE, "Origin": "null"}, 403)
         patch({**CHANGE, "Host": "evil.example"}, 403)
         patch({**CHANGE, "Host": "evil.example", "Origin": "http://evil.example"}, 403)
+        for name in ("broker", "encrootd"):  # names that a DNS server may answer, as any other
+            patch({**CHANGE, "Host": f"{name}:80", "Origin": f"http://{name}:80"}, 403)
         self.assertTrue(self.get("/v1/volumes/a")["enabled"])
         patch({**CHANGE, "Host": "localhost:8080", "Origin": "http://localhost:8080"}, 200)
         self.ask("GET", "/v1/volumes", headers={"Origin": "https://evil.example"}, status=403)
