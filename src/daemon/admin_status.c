@@ -5,61 +5,26 @@
 
 #include <string.h>
 
-#define PAGE 64
-#define PENDING_MAX 256
-
-static int count_volumes(struct store *s, json_int_t *ret, struct error *err)
-{
-    struct store_volume page[PAGE];
-    char after[STORE_NAME_MAX + 1] = "";
-    json_int_t count = 0;
-    int n;
-    do {
-        memset(page, 0, sizeof(page));
-        n = store_volume_list(s, after[0] ? after : NULL, page, PAGE, err);
-        for (int i = 0; i < n; i++) {
-            memcpy(after, page[i].name, sizeof(after));
-            store_volume_free(&page[i]);
-        }
-        count += n > 0 ? n : 0;
-    } while (n == PAGE);
-    *ret = count;
-    return n < 0 ? n : 0;
-}
-
-static int count_pending(struct store *s, json_int_t *ret, struct error *err)
-{
-    _free_ struct store_request *list = calloc(PENDING_MAX, sizeof(*list));
-    if (!list)
-        return error_set(err, ENOMEM, "out of memory");
-    int n = store_request_list(s, false, time(NULL), list, PENDING_MAX, err);
-    *ret = 0;
-    for (int i = 0; i < n; i++)
-        *ret += list[i].state == STORE_REQUEST_PENDING;
-    return n < 0 ? n : 0;
-}
-
 /* What is in the store; nothing of it, as JSON's null, if it cannot be used. */
 static int put_store(struct admin *a, json_t *j, struct error *err)
 {
-    json_int_t volumes = 0, pending = 0;
-    uint64_t sequence = 0;
+    uint64_t sequence = 0, volumes = 0, pending = 0;
     uint8_t hash[32];
     char hex[65];
     int r = store_ping(a->store, err);
     if (r == 0)
         r = store_audit_last(a->store, &sequence, hash, err);
     if (r == 0)
-        r = count_volumes(a->store, &volumes, err);
+        r = store_volume_count(a->store, &volumes, err);
     if (r == 0)
-        r = count_pending(a->store, &pending, err);
+        r = store_request_count(a->store, STORE_REQUEST_PENDING, time(NULL), &pending, err);
     if (r < 0)
         return r;
     hex_encode(BYTES_OF(hash), hex);
     json_object_set_new(j, "audit",
                         json_pack("{s:I, s:s}", "sequence", (json_int_t)sequence, "hash", hex));
-    json_object_set_new(j, "volumes", json_integer(volumes));
-    json_object_set_new(j, "pending", json_integer(pending));
+    json_object_set_new(j, "volumes", json_integer((json_int_t)volumes));
+    json_object_set_new(j, "pending", json_integer((json_int_t)pending));
     return 0;
 }
 

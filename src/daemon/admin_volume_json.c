@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define WHERE "request"
+#define PAGE 16 /* of reference values that are read at once */
 
 /* ---- told ---- */
 static const char *const approvals[] = {
@@ -30,18 +31,23 @@ int admin_put_settings(json_t *j, const struct store_volume *v)
 
 static int put_heads(struct admin_call *c, const uint8_t uuid[16], json_t *list, struct error *err)
 {
-    struct admin_versions versions = {0};
-    int r = admin_versions_load(c, uuid, &versions, err);
-    for (size_t i = 0; r == 0 && i < versions.count; i++) {
-        const struct store_values *v = &versions.list[i];
-        if (json_array_append_new(list,
-                                  json_pack("{s:I, s:b, s:o, s:s}", "version",
-                                            (json_int_t)v->version, "valid", v->valid, "created",
-                                            admin_time(v->created), "label", v->label)) < 0)
-            r = error_set(err, ENOMEM, "out of memory");
-    }
-    admin_versions_free(&versions);
-    return r;
+    struct store_values page[PAGE];
+    uint32_t after = 0;
+    int n;
+    do {
+        memset(page, 0, sizeof(page));
+        n = store_values_heads(c->admin->store, uuid, after, page, PAGE, err);
+        for (int i = 0; i < n; i++) {
+            const struct store_values *v = &page[i];
+            after = v->version;
+            if (json_array_append_new(list, json_pack("{s:I, s:b, s:o, s:s}", "version",
+                                                      (json_int_t)v->version, "valid", v->valid,
+                                                      "created", admin_time(v->created), "label",
+                                                      v->label)) < 0)
+                return error_set(err, ENOMEM, "out of memory");
+        }
+    } while (n == PAGE);
+    return n < 0 ? n : 0;
 }
 
 int admin_volume_json(struct admin_call *c, const struct store_volume *v, json_t **ret,

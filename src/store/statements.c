@@ -23,6 +23,10 @@ const struct statement_text statements[STATEMENT_COUNT] = {
     [STATEMENT_VOLUME_LIST] = {"SELECT " VOLUME " FROM volume WHERE name > $1 "
                                "ORDER BY name LIMIT $2",
                                "ti", VOLUME_COLUMNS},
+    [STATEMENT_VOLUME_LIST_BY_UUID] = {"SELECT " VOLUME " FROM volume WHERE uuid > $1 "
+                                       "ORDER BY uuid LIMIT $2",
+                                       "bi", VOLUME_COLUMNS},
+    [STATEMENT_VOLUME_COUNT] = {"SELECT count(*) FROM volume", "", "i"},
     [STATEMENT_VOLUME_UPDATE] = {"UPDATE volume SET name = $2, enabled = $3, approval = $4, "
                                  "rate_count = $5, rate_seconds = $6, not_before = $7, "
                                  "not_after = $8, changed = $9 WHERE uuid = $1 AND NOT EXISTS "
@@ -55,6 +59,9 @@ const struct statement_text statements[STATEMENT_COUNT] = {
     [STATEMENT_VALUES_LIST] = {"SELECT version, valid, created, label, text FROM reference_values "
                                "WHERE volume = $1 AND version > $2 ORDER BY version LIMIT $3",
                                "bii", "iiitb"},
+    [STATEMENT_VALUES_HEADS] = {"SELECT version, valid, created, label FROM reference_values "
+                                "WHERE volume = $1 AND version > $2 ORDER BY version LIMIT $3",
+                                "bii", "iiit"},
 
     /* ---- requests ---- */
     [STATEMENT_REQUEST_FIND] = {"SELECT " REQUEST " FROM request WHERE volume = $1 "
@@ -74,6 +81,8 @@ const struct statement_text statements[STATEMENT_COUNT] = {
     [STATEMENT_REQUEST_LIST] = {"SELECT " REQUEST " FROM request WHERE expires > $1 "
                                 "ORDER BY created DESC, id DESC LIMIT $2",
                                 "ii", REQUEST_COLUMNS},
+    [STATEMENT_REQUEST_COUNT] = {"SELECT count(*) FROM request WHERE expires > $1 AND state = $2",
+                                 "ii", "i"},
 
     /* ---- the audit ---- */
     [STATEMENT_AUDIT_LAST] = {"SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1", "",

@@ -111,6 +111,10 @@ int store_volume_remove(struct store *s, const uint8_t uuid[16], struct error *e
  */
 int store_volume_list(struct store *s, const char *after, struct store_volume *ret, size_t max,
                       struct error *err) _must_use_;
+/* The same in order of uuid, which no change of a volume moves: for work on all of them. */
+int store_volume_list_by_uuid(struct store *s, const uint8_t *after, struct store_volume *ret,
+                              size_t max, struct error *err) _must_use_;
+int store_volume_count(struct store *s, uint64_t *ret, struct error *err) _must_use_;
 
 /* ---- policies and reference values ---- */
 /*
@@ -139,6 +143,9 @@ int store_values_set_valid(struct store *s, const uint8_t uuid[16], uint32_t ver
 /* In order of version, those above `after`; returns how many; the caller frees each text. */
 int store_values_list(struct store *s, const uint8_t uuid[16], uint32_t after,
                       struct store_values *ret, size_t max, struct error *err) _must_use_;
+/* The same without texts, which stay in the database. */
+int store_values_heads(struct store *s, const uint8_t uuid[16], uint32_t after,
+                       struct store_values *ret, size_t max, struct error *err) _must_use_;
 
 /* ---- requests that wait for an operator ---- */
 enum store_request_state {
@@ -168,6 +175,9 @@ int store_request_put(struct store *s, const struct store_request *r, struct err
 /* Newest first, those not expired (all with `all`); returns how many. */
 int store_request_list(struct store *s, bool all, time_t now, struct store_request *ret, size_t max,
                        struct error *err) _must_use_;
+/* How many there are of this state that have not expired. */
+int store_request_count(struct store *s, enum store_request_state state, time_t now, uint64_t *ret,
+                        struct error *err) _must_use_;
 
 /* ---- the audit (broker/audit.h) ---- */
 struct store_record {

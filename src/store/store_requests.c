@@ -114,3 +114,20 @@ int store_request_list(struct store *s, bool all, time_t now, struct store_reque
     const struct db_value p[] = {db_int(all ? -1 : now), db_int((int64_t)max)};
     return store_read(s, STATEMENT_REQUEST_LIST, p, put_request, &found, err);
 }
+
+static int put_count(void *arg, const struct db_value *c, struct error *err)
+{
+    return column_uint(&c[0], INT64_MAX, arg, err);
+}
+
+int store_request_count(struct store *s, enum store_request_state state, time_t now, uint64_t *ret,
+                        struct error *err)
+{
+    uint64_t count = 0;
+    const struct db_value p[] = {db_int(now), db_int(state)};
+    int r = store_read(s, STATEMENT_REQUEST_COUNT, p, put_count, &count, err);
+    if (r < 0)
+        return r;
+    *ret = count;
+    return 0;
+}

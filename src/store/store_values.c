@@ -54,6 +54,7 @@ int store_values_set_valid(struct store *s, const uint8_t uuid[16], uint32_t ver
 struct values {
     struct store_values *list;
     size_t count;
+    bool text; /* is the last column */
 };
 
 static int put_values(void *arg, const struct db_value *c, struct error *err)
@@ -68,7 +69,7 @@ static int put_values(void *arg, const struct db_value *c, struct error *err)
         r = column_uint(&c[2], INT64_MAX, &created, err);
     if (r == 0)
         r = column_text(&c[3], v.label, sizeof(v.label), err);
-    if (r == 0)
+    if (r == 0 && all->text)
         r = column_buffer(&c[4], &v.text, err);
     if (r < 0)
         return r;
@@ -82,10 +83,18 @@ static int put_values(void *arg, const struct db_value *c, struct error *err)
 int store_values_list(struct store *s, const uint8_t uuid[16], uint32_t after,
                       struct store_values *ret, size_t max, struct error *err)
 {
-    struct values all = {ret, 0};
+    struct values all = {ret, 0, true};
     const struct db_value p[] = {db_bytes(BYTES(uuid, 16)), db_int(after), db_int((int64_t)max)};
     int r = store_read(s, STATEMENT_VALUES_LIST, p, put_values, &all, err);
     for (size_t i = 0; r < 0 && i < all.count; i++)
         buffer_free(&ret[i].text);
     return r;
+}
+
+int store_values_heads(struct store *s, const uint8_t uuid[16], uint32_t after,
+                       struct store_values *ret, size_t max, struct error *err)
+{
+    struct values all = {ret, 0, false};
+    const struct db_value p[] = {db_bytes(BYTES(uuid, 16)), db_int(after), db_int((int64_t)max)};
+    return store_read(s, STATEMENT_VALUES_HEADS, p, put_values, &all, err);
 }

@@ -89,17 +89,45 @@ int store_volume_find(struct store *s, const char *name, struct store_volume *re
                   : error_set(err, ENOENT, "%s: no volume \"%s\"", s->db->name, name);
 }
 
-int store_volume_list(struct store *s, const char *after, struct store_volume *ret, size_t max,
-                      struct error *err)
+static int list(struct store *s, enum statement n, const struct db_value *p,
+                struct store_volume *ret, struct error *err)
 {
     struct volumes all = {ret, 0};
-    const struct db_value p[] = {db_text(after ? after : ""), db_int((int64_t)max)};
-    int r = check_text(after ? after : "", "the name of a volume", err);
-    if (r == 0)
-        r = store_read(s, STATEMENT_VOLUME_LIST, p, put_volume, &all, err);
+    int r = store_read(s, n, p, put_volume, &all, err);
     for (size_t i = 0; r < 0 && i < all.count; i++)
         store_volume_free(&ret[i]);
     return r;
+}
+
+int store_volume_list(struct store *s, const char *after, struct store_volume *ret, size_t max,
+                      struct error *err)
+{
+    const struct db_value p[] = {db_text(after ? after : ""), db_int((int64_t)max)};
+    int r = check_text(after ? after : "", "the name of a volume", err);
+    return r < 0 ? r : list(s, STATEMENT_VOLUME_LIST, p, ret, err);
+}
+
+int store_volume_list_by_uuid(struct store *s, const uint8_t *after, struct store_volume *ret,
+                              size_t max, struct error *err)
+{
+    const struct db_value p[] = {db_bytes(after ? BYTES(after, 16) : BYTES_NONE),
+                                 db_int((int64_t)max)};
+    return list(s, STATEMENT_VOLUME_LIST_BY_UUID, p, ret, err);
+}
+
+static int put_count(void *arg, const struct db_value *c, struct error *err)
+{
+    return column_uint(&c[0], INT64_MAX, arg, err);
+}
+
+int store_volume_count(struct store *s, uint64_t *ret, struct error *err)
+{
+    uint64_t count = 0;
+    int r = store_read(s, STATEMENT_VOLUME_COUNT, NULL, put_count, &count, err);
+    if (r < 0)
+        return r;
+    *ret = count;
+    return 0;
 }
 
 /* ---- changing ---- */

@@ -170,6 +170,28 @@ static void volumes_are_listed_in_order(void **state)
         after = names[at - 1];
     }
     assert_int_equal(at, ARRAY_SIZE(names));
+    uint64_t count = 0;
+    assert_ok(store_volume_count(s, &count, &err));
+    assert_int_equal(count, ARRAY_SIZE(names));
+}
+
+static void volumes_are_listed_by_uuid(void **state)
+{
+    struct store *s = store_of(state);
+    struct error err = {0};
+    struct store_volume v[] = {a_volume(0, "c"), a_volume(0x7f, "b"), a_volume(0xff, "a")};
+    struct store_volume got[2] = {0};
+    for (size_t i = ARRAY_SIZE(v); i-- > 0;)
+        add_volume(s, &v[i]);
+    assert_int_equal(store_volume_list_by_uuid(s, NULL, got, 2, &err), 2);
+    assert_string_equal(got[0].name, "c");
+    assert_string_equal(got[1].name, "b");
+    store_volume_free(&got[0]);
+    store_volume_free(&got[1]);
+    assert_int_equal(store_volume_list_by_uuid(s, v[1].uuid, got, 2, &err), 1);
+    assert_string_equal(got[0].name, "a");
+    store_volume_free(&got[0]);
+    assert_int_equal(store_volume_list_by_uuid(s, v[2].uuid, got, 2, &err), 0);
 }
 
 static void put_request(struct store *s, const char *id, uint8_t volume, time_t created,
@@ -293,6 +315,13 @@ static void values_have_versions(void **state)
     buffer_free(&got[0].text);
     buffer_free(&got[1].text);
     assert_int_equal(store_values_list(s, v.uuid, 2, got, 3, &err), 0);
+    memset(got, 0, sizeof(got));
+    assert_int_equal(store_values_heads(s, v.uuid, 0, got, 3, &err), 2);
+    assert_true(got[0].version == 1 && !got[0].valid && got[0].created == 5);
+    assert_true(got[1].version == 2 && got[1].valid && !got[1].text.data);
+    assert_string_equal(got[1].label, "kernel 6.1");
+    assert_int_equal(store_values_heads(s, v.uuid, 1, got, 1, &err), 1);
+    assert_int_equal(got[0].version, 2);
 }
 
 /* ---- requests ---- */
@@ -365,6 +394,11 @@ static void the_newest_live_request_is_found(void **state)
     assert_int_equal(store_request_list(s, true, 50, all, 4, &err), 4);
     assert_string_equal(all[0].id, "gone");
     assert_int_equal(store_request_list(s, true, 50, all, 1, &err), 1);
+    uint64_t pending = 0;
+    assert_ok(store_request_count(s, STORE_REQUEST_PENDING, 50, &pending, &err));
+    assert_int_equal(pending, 1);
+    assert_ok(store_request_count(s, STORE_REQUEST_PENDING, 49, &pending, &err));
+    assert_int_equal(pending, 2);
 }
 
 /* ---- the audit ---- */
@@ -645,6 +679,7 @@ int main(void)
         BOTH(a_volume_is_updated),
         BOTH(a_secret_is_rewrapped_once),
         BOTH(volumes_are_listed_in_order),
+        BOTH(volumes_are_listed_by_uuid),
         BOTH(a_removed_volume_takes_all_but_the_audit),
         BOTH(a_policy_has_revisions),
         BOTH(the_largest_policy_is_kept),
