@@ -1,4 +1,6 @@
 #include "daemon/vault_service.h"
+#include "base/hex.h"
+#include "daemon/log.h"
 
 #include <string.h>
 #include <time.h>
@@ -60,7 +62,7 @@ static int take_rewrap(struct vault_service *s, const struct frame *f, struct er
         return out_of_place(f, err);
     s->task = VAULT_REWRAPPING;
     s->done = (struct message_rewrapped){0};
-    s->after[0] = '\0';
+    s->begun = false;
     return 0;
 }
 
@@ -70,6 +72,15 @@ static int wrap_anew(const struct vault_service *s, const struct store_volume *v
     _secret_ struct secret *secret = NULL;
     int r = kek_unwrap(s->ring, v->uuid, buffer_bytes(&v->wrapped), &secret, err);
     return r < 0 ? r : kek_wrap(s->ring, v->uuid, secret, ret, err);
+}
+
+static void tell_failed(const struct store_volume *v, const struct error *why)
+{
+    char volume[UUID_TEXT_SIZE];
+    uuid_format(v->uuid, volume);
+    const struct log_field fields[] = {
+        {"volume", volume}, {"name", v->name}, {"reason", why->text}, {NULL, NULL}};
+    log_event(LOG_ERR, "a secret cannot be wrapped anew", fields);
 }
 
 /* Negative: the store failed. Someone else may change the volume at the same time, or remove it:
@@ -84,6 +95,7 @@ static int rewrap_one(struct vault_service *s, const struct store_volume *v,
         return 0;
     }
     if (wrap_anew(s, v, &new, &why) < 0) {
+        tell_failed(v, &why);
         done->failed++;
         return 0;
     }
@@ -120,10 +132,12 @@ int vault_service_step(struct vault_service *s, struct error *err)
 {
     struct store_volume list[STEP_VOLUMES] = {0};
     struct error why = {0};
-    int n = store_volume_list(s->store, s->after[0] ? s->after : NULL, list, STEP_VOLUMES, &why);
+    int n =
+        store_volume_list_by_uuid(s->store, s->begun ? s->after : NULL, list, STEP_VOLUMES, &why);
     int r = n > 0 ? rewrap_some(s, list, (size_t)n, &why) : n;
+    s->begun = n > 0;
     if (n > 0)
-        memcpy(s->after, list[n - 1].name, sizeof(s->after));
+        memcpy(s->after, list[n - 1].uuid, sizeof(s->after));
     for (int i = 0; i < n; i++)
         store_volume_free(&list[i]);
     if (r == 0 && n == STEP_VOLUMES)

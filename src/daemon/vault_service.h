@@ -16,7 +16,8 @@ struct vault_service {
     struct channel *admin, *gate; /* gate: signs checkpoints */
     enum vault_task task;         /* while it is not idle no request is taken */
     struct message_rewrapped done;
-    char after[STORE_NAME_MAX + 1]; /* the volume that was rewrapped last */
+    bool begun;        /* rewrapping: `after` is the volume that was last */
+    uint8_t after[16]; /* by uuid: one that is renamed meanwhile is not passed over */
     struct message_checkpoint checkpoint;
 };
 
