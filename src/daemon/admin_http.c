@@ -17,15 +17,16 @@
 #include <sys/socket.h>
 
 #define CONNECTIONS_MAX                                                                            \
-    64 /* at once, on each kind of socket; others wait in the kernel's queue                       \
-        */
+    64                  /* at once, on each kind of socket; others wait in the kernel's queue      \
+                         */
+#define STRANGERS_MAX 8 /* of them: such as may do nothing, and are only told so */
 #define READ_MAX ((size_t)64 << 10)
 #define REFUSED_SECONDS 1
 #define LINGER_SECONDS 2 /* for what a refused client still sends */
 
 struct kind { /* UNIX sockets and TLS ones do not take each other's place */
     struct evconnlistener *listeners[CONFIG_LISTEN_MAX];
-    size_t listener_count, connections;
+    size_t listener_count, connections, strangers;
 };
 
 struct admin_server {
@@ -44,7 +45,7 @@ struct connection {
     struct bufferevent *bev;
     struct event *deadline;
     enum stage stage;
-    bool encrypted;
+    bool encrypted, stranger;
     struct admin_user user;
     struct admin_call call;
     struct buffer body; /* its whole size from the start; wiped */
@@ -84,6 +85,7 @@ static void connection_end(struct connection *c)
         bufferevent_free(c->bev);
     if (c->deadline)
         event_free(c->deadline);
+    k->strangers -= c->stranger;
     free(c);
     if (k->connections-- == CONNECTIONS_MAX)
         accept_more(s, k, true);
@@ -316,17 +318,33 @@ static struct bufferevent *wrap_socket(struct connection *c, int fd)
     return bev;
 }
 
-static int begin(struct connection *c, int fd)
+/* Any user of the machine may connect to the socket: they do not take the places of those who may
+ * do something. */
+static int identify(struct connection *c, int fd)
 {
-    const struct daemon_config *config = c->server->admin->config;
     struct error err = {0};
-    c->call.admin = c->server->admin;
-    c->call.user = &c->user;
-    c->stage = c->encrypted ? HANDSHAKE : HEAD;
-    if (!c->encrypted && admin_peer_of_socket(&c->server->admin->groups, fd, &c->user, &err) < 0) {
+    if (admin_peer_of_socket(&c->server->admin->groups, fd, &c->user, &err) < 0) {
         log_error(LOG_WARNING, &err, "administration");
         return -EIO;
     }
+    if (c->user.role != ADMIN_NONE)
+        return 0;
+    if (c->kind->strangers == STRANGERS_MAX)
+        return -EBUSY;
+    c->stranger = true;
+    c->kind->strangers++;
+    return 0;
+}
+
+static int begin(struct connection *c, int fd)
+{
+    const struct daemon_config *config = c->server->admin->config;
+    c->call.admin = c->server->admin;
+    c->call.user = &c->user;
+    c->stage = c->encrypted ? HANDSHAKE : HEAD;
+    int r = c->encrypted ? 0 : identify(c, fd);
+    if (r < 0)
+        return r;
     c->deadline = evtimer_new(c->server->base, on_deadline, c);
     if (!c->deadline ||
         set_deadline(c, c->encrypted ? config->handshake_seconds : config->request_seconds) < 0)

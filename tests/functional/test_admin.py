@@ -1,6 +1,7 @@
 """The administration of encrootd: every call, both roles, every refusal."""
 
 import json
+import os
 import socket
 import sqlite3
 import subprocess
@@ -390,6 +391,31 @@ class Http(AdminTest):
             s.connect(str(self.folder / "admin.sock"))
             idle.append(s)
         self.assertEqual(self.get("/v1/status")["broker"], "broker-1")  # when the idle ones are gone
+
+    def test_strangers_leave_others_their_places(self):
+        groups, idle = os.getgroups(), []
+        try:
+            os.setgroups([])
+            os.setegid(54321)
+            os.seteuid(12345)
+            for _ in range(100):
+                s = socket.socket(socket.AF_UNIX)
+                self.addCleanup(s.close)
+                s.connect(str(self.folder / "admin.sock"))
+                s.setblocking(False)
+                idle.append(s)
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+            os.setgroups(groups)
+        self.get("/v1/status")
+        held = 0
+        for s in idle:
+            try:
+                s.recv(1)
+            except BlockingIOError:
+                held += 1
+        self.assertLessEqual(held, 8)
 
     def test_no_store_no_change(self):
         self.add(name="a")
