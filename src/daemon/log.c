@@ -45,22 +45,32 @@ void log_open(const char *process, bool json, int level)
 }
 
 /* ---- as text ---- */
-/* Control characters as \xNN, so that no line can pretend to be two. */
-static int put_plain(struct buffer *line, const char *text)
+/*
+ * Control characters as \xNN, those of C1 too (0x80 to 0x9f behind 0xc2), so that no line can
+ * pretend to be two, or steer a terminal; between quotes, what would end them has a backslash, so
+ * that no value can pretend to be several.
+ */
+static int put_plain(struct buffer *line, const char *text, bool quoted)
 {
     int r = 0;
     for (const unsigned char *p = (const unsigned char *)text; r == 0 && *p; p++)
-        r = *p < 0x20 || *p == 0x7f ? buffer_printf(line, "\\x%02x", *p)
-                                    : buffer_append(line, p, 1);
+        if (*p < 0x20 || *p == 0x7f)
+            r = buffer_printf(line, "\\x%02x", *p);
+        else if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+            r = buffer_printf(line, "\\xc2\\x%02x", *++p);
+        else if (quoted && (*p == '"' || *p == '\\'))
+            r = buffer_printf(line, "\\%c", *p);
+        else
+            r = buffer_append(line, p, 1);
     return r;
 }
 
 static int put_field(struct buffer *line, const struct log_field *f)
 {
-    bool quoted = !*f->value || strpbrk(f->value, " \"=");
+    bool quoted = !*f->value || strpbrk(f->value, " \"=\\");
     int r = buffer_printf(line, " %s=%s", f->key, quoted ? "\"" : "");
     if (r == 0)
-        r = put_plain(line, f->value);
+        r = put_plain(line, f->value, quoted);
     if (r == 0 && quoted)
         r = buffer_append(line, "\"", 1);
     return r;
@@ -75,7 +85,7 @@ static int format_text(struct buffer *line, int level, const char *message,
                           !settings.journal && level <= LOG_WARNING ? level_name(level) : "",
                           !settings.journal && level <= LOG_WARNING ? ": " : "");
     if (r == 0)
-        r = put_plain(line, message);
+        r = put_plain(line, message, false);
     for (; r == 0 && fields && fields->key; fields++)
         r = fields->value ? put_field(line, fields) : 0;
     return r;

@@ -84,6 +84,23 @@ static void a_line_stays_one_line(void **state)
                                     "volume=\"a b\\x0areleased\" id=1 empty=\"\"\n");
 }
 
+static void a_value_is_one_value(void **state)
+{
+    _buffer_ struct buffer b = {0};
+    const struct log_field fields[] = {{"detail", "version 1 \"x\" user=\"root\""},
+                                       {"c1", "\xc2\x9b"
+                                              "31m\xc2\xa0"},
+                                       {"end", "a\\"},
+                                       {NULL, NULL}};
+    begin();
+    log_open("admin", false, LOG_INFO);
+    log_event(LOG_INFO, "it\xc2\x9b", fields);
+    end(&b);
+    assert_string_equal(written(b), "admin: it\\xc2\\x9b "
+                                    "detail=\"version 1 \\\"x\\\" user=\\\"root\\\"\" "
+                                    "c1=\\xc2\\x9b31m\xc2\xa0 end=\"a\\\\\"\n");
+}
+
 static void json_lines_are_objects(void **state)
 {
     _buffer_ struct buffer b = {0};
@@ -184,6 +201,7 @@ int main(void)
         cmocka_unit_test(text_lines_name_process_and_level),
         cmocka_unit_test(the_journal_gets_levels),
         cmocka_unit_test(a_line_stays_one_line),
+        cmocka_unit_test(a_value_is_one_value),
         cmocka_unit_test(json_lines_are_objects),
         cmocka_unit_test(nobody_counts_without_a_page),
         cmocka_unit_test(all_processes_count_together),
