@@ -119,11 +119,12 @@ static void build_tables(const struct usage *u, struct option *longs, char *shor
     shorts[s] = '\0';
 }
 
-/* getopt takes an argument that may be missing only from behind a "=". */
-static const char *maybe_argument(const struct option_spec *o, int argc, char **argv)
+/* getopt takes an argument that may be missing only from behind a "=". A word can be nothing else
+ * where there are no operands: whoever reads the argument says what is wrong with it. */
+static const char *maybe_argument(const struct option_spec *o, int argc, char **argv, bool operands)
 {
     bool next = o->kind == OPTION_MAYBE && !optarg && optind < argc && o->is_argument &&
-                o->is_argument(argv[optind]);
+                (o->is_argument(argv[optind]) || (!operands && argv[optind][0] != '-'));
     return next ? argv[optind++] : optarg;
 }
 
@@ -146,7 +147,7 @@ int options_parse(const struct usage *u, int argc, char **argv, int *operands)
             return usage_error(u, "unknown option -%c", optopt);
         if (!o)
             return usage_error(u, "unknown option %s", argv[optind - 1]);
-        int r = store(u, o, maybe_argument(o, argc, argv));
+        int r = store(u, o, maybe_argument(o, argc, argv, operands != NULL));
         if (r != OPTIONS_DONE)
             return r;
     }
@@ -165,7 +166,7 @@ int report_error(const struct error *err, int code, bool json)
         json_object_set_new(o, "exit", json_integer(code));
         if (err->hint[0])
             json_object_set_new(o, "hint", plain_json(err->hint));
-        json_dumpf(o, stdout, JSON_INDENT(2));
+        json_dumpf(o, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
         putchar('\n');
         return code;
     }

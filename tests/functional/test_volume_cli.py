@@ -538,6 +538,9 @@ class Reaching(CommandTest):
                         "x" * 1000):
             result = self.encroot("volume", "list", f"--broker={address}", status=USAGE)
             self.assertIn("unix:PATH or https://HOST:PORT", result.stderr)
+        for word in ("broker.example.org:7223", "/run/encrootd/admin.sock"):
+            self.assertIn("expected unix:PATH or https://HOST:PORT",
+                          self.encroot("volume", "list", "--broker", word, status=USAGE).stderr)
         result = self.encroot("volume", "list", "--broker", "https://localhost:1", status=USAGE)
         self.assertIn("--client-key", result.stderr)
 
