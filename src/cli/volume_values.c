@@ -42,19 +42,51 @@ static int add(const struct arguments *a, const struct admin_client *c, const ch
     return 0;
 }
 
+/* Does the same set stand in the policy or in another valid version? */
+static int is_still_accepted(const struct admin_client *c, const char *ref, uint64_t version,
+                             bool *ret, struct error *err)
+{
+    _json_ json_t *values = NULL, *policy = NULL;
+    _free_ char *path = admin_path("/v1/volumes/", ref, "/policy");
+    size_t i;
+    const json_t *set;
+    if (!path)
+        return error_set(err, ENOMEM, "out of memory");
+    int r = call(c, "GET", ref, version, NULL, &values, err);
+    if (r == 0)
+        r = admin_call(c, "GET", path, NULL, &policy, err);
+    if (r < 0)
+        return error_prefix(err, r, "it is retired; seeing whether the policy has the same set");
+    *ret = false;
+    json_array_foreach(json_object_get(json_object_get(policy, "effective"), "boot"), i, set)
+    {
+        if (json_equal(set, json_object_get(values, "text")))
+            *ret = true;
+    }
+    return 0;
+}
+
 static int mark(const struct arguments *a, const struct admin_client *c, const char *ref,
                 struct error *err)
 {
     uint64_t version = a->retire ? a->retire : a->restore;
     _json_ json_t *body = json_pack("{s:b}", "valid", a->restore != 0), *answer = NULL;
+    bool still = true;
     int r = call(c, "PATCH", ref, version, body, &answer, err);
+    if (r == 0 && a->retire)
+        r = is_still_accepted(c, ref, version, &still, err);
     if (r < 0)
         return r;
+    if (a->retire)
+        json_object_set_new(answer, "accepted", json_boolean(still));
     if (a->admin.json && answer)
         admin_print_json(answer);
     else if (!a->admin.json)
         plain_line(stdout, "%s: version %" PRIu64 " is %s", ref, version,
-                   a->restore ? "valid" : "retired: a boot that only it describes is refused");
+                   a->restore ? "valid"
+                   : still ? "retired, but its boot is still accepted: the same set stands in the "
+                             "policy or in another version (encroot volume policy --effective)"
+                           : "retired: a boot that only it describes is refused");
     return 0;
 }
 

@@ -214,7 +214,8 @@ class VolumeCommands(BrokerTest):
                                                "the first").stdout)
         self.assertEqual(self.json_of("volume", "values", "web-1", "--add", "hash.json"),
                          {"version": 2})
-        self.volume("values", "web-1", "--retire", 1)
+        # p.json has the same set, and so has version 2.
+        self.assertIn("still accepted", self.volume("values", "web-1", "--retire", 1).stdout)
         self.assertEqual([(v["version"], v["valid"], v["label"])
                           for v in self.json_of("volume", "values", "web-1")["values"]],
                          [(1, False, "the first"), (2, True, "hash.json")])
@@ -224,7 +225,14 @@ class VolumeCommands(BrokerTest):
         self.assertIn("2 of 2", self.volume("list").stdout)
         self.assertEqual(json.loads(self.volume("values", "web-1", "--show", 1).stdout),
                          self.read("hash.json"))
-        self.volume("values", "web-1", "--show", 3, status=BAD_INPUT)
+        (self.folder / "other.json").write_text(json.dumps({**self.read("hash.json"),
+                                                            "grub.cfg": "ab" * 32}))
+        self.volume("values", "web-1", "--add", "other.json")
+        self.assertTrue(self.json_of("volume", "values", "web-1", "--retire", 2)["accepted"])
+        self.assertFalse(self.json_of("volume", "values", "web-1", "--retire", 3)["accepted"])
+        self.volume("values", "web-1", "--restore", 3)
+        self.assertIn("is refused", self.volume("values", "web-1", "--retire", 3).stdout)
+        self.volume("values", "web-1", "--show", 4, status=BAD_INPUT)
         self.volume("values", "web-1", "--show", 1, "--retire", 1, status=USAGE)
         self.volume("values", "web-1", "--label", "x", status=USAGE)
 
