@@ -70,7 +70,7 @@ int admin_report(const struct error *err, int r, bool json)
 
 void admin_print_json(const json_t *j)
 {
-    json_dumpf(j, stdout, JSON_INDENT(2));
+    json_dumpf(j, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
     putchar('\n');
 }
 

@@ -46,7 +46,7 @@ static void print_json(struct list *l, const struct audit_record *r)
                   "time", r->time, "id", r->id, "volume", r->volume, "peer", r->peer, "granted",
                   r->granted, "reason", r->reason);
     fputs(l->begun ? ",\n    " : "\n    ", stdout);
-    json_dumpf(o, stdout, 0);
+    json_dumpf(o, stdout, JSON_ENSURE_ASCII);
     l->begun = true;
 }
 
@@ -55,7 +55,7 @@ static void end_json(const struct error *broken, const struct error *failed)
     const struct error *e = failed->text[0] ? failed : broken;
     _json_ json_t *text = plain_json(e->text);
     printf("\n  ],\n  \"intact\": %s,\n  \"error\": ", e->text[0] ? "false" : "true");
-    json_dumpf(e->text[0] ? text : json_null(), stdout, JSON_ENCODE_ANY);
+    json_dumpf(e->text[0] ? text : json_null(), stdout, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
     puts("\n}");
 }
 

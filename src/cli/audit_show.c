@@ -73,7 +73,7 @@ static int show(struct audit_reader *a, const char *id, bool json, struct error 
             continue;
         found = true;
         if (json) {
-            json_dumpf(a->record.json, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
+            json_dumpf(a->record.json, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_SORT_KEYS);
             putchar('\n');
         } else {
             print_text(&a->record);

@@ -84,7 +84,7 @@ static void print_json(const struct verify *v, const struct audit_reader *a, con
         json_object_set_new(o, "error", plain_json(a->broken.text));
     if (a->broken.hint[0])
         json_object_set_new(o, "hint", plain_json(a->broken.hint));
-    json_dumpf(o, stdout, JSON_INDENT(2));
+    json_dumpf(o, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
     putchar('\n');
 }
 

@@ -16,7 +16,7 @@ static void print_result(const struct findings *f, bool json)
         return;
     }
     _json_ json_t *j = findings_json(f);
-    json_dumpf(j, stdout, JSON_INDENT(2));
+    json_dumpf(j, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
     putchar('\n');
 }
 

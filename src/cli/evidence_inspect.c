@@ -182,7 +182,7 @@ static void print_json(struct result *r, const struct arguments *a)
 {
     if (a->platform_key)
         json_object_set_new(r->shown, "verification", findings_json(&r->verification));
-    json_dumpf(r->shown, stdout, JSON_INDENT(2));
+    json_dumpf(r->shown, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
     putchar('\n');
 }
 

@@ -63,7 +63,7 @@ int cmd_policy_check(int argc, char **argv)
     _json_ json_t *report = policy_problems(&policy->appraisal);
     bool fatal = json_is_true(json_object_get(report, "unusable"));
     if (json) {
-        json_dumpf(report, stdout, JSON_INDENT(2));
+        json_dumpf(report, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
         putchar('\n');
     } else {
         print(argv[argc - 1], report);

@@ -198,7 +198,7 @@ int cmd_policy_show(int argc, char **argv)
         return code;
     _json_ json_t *j = show(&policy->appraisal);
     if (json) {
-        json_dumpf(j, stdout, JSON_INDENT(2));
+        json_dumpf(j, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
         putchar('\n');
     } else {
         inspect_print(stdout, j);

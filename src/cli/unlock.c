@@ -206,7 +206,7 @@ static void print_json(const struct unlock *u, const struct connection_result *r
     if (o && u->recorded.sequence)
         json_object_set_new(o, "record", record_json(&u->recorded));
     if (o)
-        json_dumpf(o, stdout, JSON_INDENT(2));
+        json_dumpf(o, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
     putchar('\n');
 }
 

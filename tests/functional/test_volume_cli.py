@@ -380,6 +380,8 @@ class Fake(BrokerTest):
                 result = self.run_at(*command)
                 self.assert_clean(result)
                 self.assertIn("\\x1b" if command[1] != "approve" else "approved", result.stdout)
+                if command[1] in ("list", "show", "values"):  # those of C1 are JSON as they are
+                    self.assert_clean(self.run_at(*command, "--json"))
         self.assert_clean(self.volume("show", evil, status=BAD_INPUT))
 
     def test_answers_of_wrong_types(self):
