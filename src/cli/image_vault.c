@@ -133,7 +133,7 @@ static int post(const struct image_vault *v, json_t **ret, struct error *err)
 {
     struct error ignored;
     int r = registration_post(&v->client, v->registration, ret, err);
-    bool unsure = r == -ETIMEDOUT || r == -ECONNRESET || r == -EPROTO;
+    bool unsure = r == -ETIMEDOUT || r == -ECONNRESET || r == -EPROTO || r == -EHOSTDOWN;
     if (unsure && volume_call(&v->client, "GET", uuid_of(v), "", NULL, ret, &ignored) == 0)
         return 0;
     return r;

@@ -113,8 +113,11 @@ int admin_change(struct admin_call *c,
     int r = store_begin(c->admin->store, err);
     if (r == 0)
         r = work(c, arg, err);
-    if (r == 0)
+    if (r == 0) {
         r = store_commit(c->admin->store, err);
+        if (r == -EHOSTDOWN)
+            error_hint(err, r, "whether it was done is not known: look before doing it again");
+    }
     if (r < 0)
         store_rollback(c->admin->store);
     return r;
