@@ -63,5 +63,8 @@ int cmd_request_list(int argc, char **argv)
         admin_print_json(answer);
     else if (r == 0)
         r = print(list, &err);
+    if (r == 0 && !o.json && json_is_true(json_object_get(answer, "more")))
+        fprintf(stderr, "encroot: only the newest %zu are shown; there are more\n",
+                json_array_size(list));
     return r < 0 ? admin_report(&err, r, o.json) : EXIT_OK;
 }

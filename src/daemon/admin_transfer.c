@@ -38,7 +38,7 @@ static int read_secret(const json_t *j, struct secret **ret, struct error *err)
     if (!json_is_string(member))
         return error_hint(err, error_set(err, EINVAL, WHERE ": \"secret\" is missing"),
                           "an export has it only if it was asked for: `encroot volume export "
-                          "--secret`");
+                          "--with-secret`");
     if (buffer_reserve(&plain, json_string_length(member)) < 0)
         return error_set(err, ENOMEM, "out of memory");
     int r = base64_decode(BYTES(json_string_value(member), json_string_length(member)), &plain);
