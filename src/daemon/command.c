@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define CONFIG_PATH "/etc/encroot/encrootd.conf"
 
@@ -84,16 +85,17 @@ static int check(const char *path)
 {
     struct daemon_config c;
     struct error err = {0};
+    struct stat st;
     _buffer_ struct buffer text = {0};
     _close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     process_protect_secrets();
-    if (fd < 0) {
+    if (fd < 0 || fstat(fd, &st) < 0) {
         error_errno(&err, errno, "%s", path);
         return fail(&err, STATUS_BAD_INPUT);
     }
     if (process_config(&c, fd, path, &text, &err) < 0)
         return fail(&err, STATUS_BAD_INPUT);
-    int r = config_check(&c, &err);
+    int r = config_check(&c, st.st_mode, &err);
     config_free(&c);
     if (r < 0) {
         error_prefix(&err, r, "%s", path);

@@ -31,16 +31,44 @@ static int check_folder(const char *key, const char *path, struct error *err)
     return 0;
 }
 
-static int check_store(const struct daemon_config *c, struct error *err)
+/* libpq passes over a file that others may read, and then has no password. */
+static int check_password_file(const char *file, struct error *err)
+{
+    struct stat st;
+    if (access(file, R_OK) < 0 || stat(file, &st) < 0)
+        return error_errno(err, errno, "store-password-file: %s", file);
+    if (st.st_mode & 077)
+        return error_hint(err,
+                          error_set(err, EPERM,
+                                    "store-password-file: %s: open to others (mode %03o)", file,
+                                    (unsigned)st.st_mode & 0777),
+                          "chmod 600 %s", file);
+    return 0;
+}
+
+/* postgresql://USER:PASSWORD@HOST/..., or ...?password=... */
+static bool has_password(const char *url)
+{
+    static const char scheme[] = "postgresql://";
+    if (strncmp(url, scheme, strlen(scheme)) != 0)
+        return false;
+    const char *user = url + strlen(scheme), *at = strchr(user, '@');
+    return (at && memchr(user, ':', (size_t)(at - user))) || strstr(user, "password=");
+}
+
+static int check_store(const struct daemon_config *c, mode_t mode, struct error *err)
 {
     static const char sqlite[] = "sqlite:";
-    const char *file = c->store_password_file;
     int r = 0;
     if (strncmp(c->store, sqlite, strlen(sqlite)) == 0)
         r = check_folder("store", c->store + strlen(sqlite), err);
-    if (r == 0 && file && access(file, R_OK) < 0)
-        r = error_errno(err, errno, "store-password-file: %s", file);
-    return r;
+    if (r == 0 && has_password(c->store) && mode & 077)
+        r = error_hint(err,
+                       error_set(err, EPERM,
+                                 "store: a password in a file that is open to others (mode %03o)",
+                                 (unsigned)mode & 0777),
+                       "put it into store-password-file, or chmod 600 this one");
+    return r == 0 && c->store_password_file ? check_password_file(c->store_password_file, err) : r;
 }
 
 /* Tokens and credentials are there only when the broker runs. */
@@ -62,13 +90,13 @@ static int check_group(const char *key, const char *name, struct error *err)
                       "groupadd --system %s", name);
 }
 
-int config_check(const struct daemon_config *c, struct error *err)
+int config_check(const struct daemon_config *c, mode_t mode, struct error *err)
 {
     int r = check_identity("key", c->key, c->certificate, err);
     if (r == 0 && c->admin_listen_count)
         r = check_identity("admin-key", c->admin_key, c->admin_certificate, err);
     if (r == 0)
-        r = check_store(c, err);
+        r = check_store(c, mode, err);
     for (size_t i = 0; r == 0 && i < c->kek_count; i++)
         r = check_kek(i == 0 ? "kek" : "kek-old", c->keks[i], err);
     if (r == 0)

@@ -486,7 +486,13 @@ class Command(Broker):
         result = self.check()
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         self.assertIn("encrootd.conf is good", result.stdout)
+        (self.folder / "pgpass").write_text("*:*:*:*:x\n")
+        (self.folder / "pgpass").chmod(0o640)
+        (self.folder / "encrootd.conf").chmod(0o644)
         for line, expected in (
+                ("store-password-file = pgpass", "pgpass: open to others (mode 640)"),
+                ("store = postgresql://u:pw@host/db", "a password in a file that is open to others"),
+                ("store = postgresql:///db?password=pw", "a password in a file that is open"),
                 ("wrokers = 3", "line 1: unknown key"),
                 ("key = other.key", "other.key"),
                 ("store = sqlite:/nowhere/x.db", "cannot write to /nowhere"),
@@ -498,6 +504,9 @@ class Command(Broker):
                 result = self.check(line)
                 self.assertEqual(result.returncode, 4)
                 self.assertIn(expected, result.stderr)
+        self.assertEqual(self.check("store = postgresql://u@[::1]/db").returncode, 0)
+        (self.folder / "encrootd.conf").chmod(0o600)
+        self.assertEqual(self.check("store = postgresql://u:pw@host/db").returncode, 0)
         self.make_identity("other.key", "other.pem")
         self.assertIn("its private key is not the one", self.check("key = other.key").stderr)
 
