@@ -31,6 +31,12 @@ class Volumes(AdminTest):
         self.refused("GET", "/v1/volumes/web-1", status=404, text='no volume "web-1"')
         self.refused("DELETE", "/v1/volumes/web-1", status=404)
 
+    def test_an_export_without_secret_is_told_how_to_have_it(self):
+        whole = self.volume()
+        del whole["secret"]
+        told = self.refused("POST", "/v1/volumes", whole, 400, '"secret" is missing')
+        self.assertIn("export --with-secret", told["hint"])
+
     def test_pages(self):
         for i in range(5):
             self.add(f"00000000-0000-4000-8000-00000000000{i}", name=f"v{i}")

@@ -411,6 +411,13 @@ class Fake(BrokerTest):
                             ["volume", "values", "x", "--show", 1]):
                 self.run_at(*command, status=FAILED)
 
+    def test_more_requests_than_are_shown(self):
+        waiting = {"requests": [{"id": "1"}, {"id": "2"}], "more": True}
+        self.broker.answer = lambda *_: (200, "application/json", waiting)
+        self.assertIn("the newest 2 are shown", self.run_at("request", "list").stderr)
+        waiting["more"] = False
+        self.assertEqual(self.run_at("request", "list").stderr, "")
+
     def test_a_page_that_comes_again_and_again(self):
         self.add("--name", "web-1")
         page = {"volumes": [FakeBroker.view(self.broker.volumes[UUID])], "more": True}
