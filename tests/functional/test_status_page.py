@@ -110,6 +110,16 @@ class AsAdmin(StatusPage):
         self.browser.scheme("dark")
         self.picture("desktop-dark")
 
+    def test_a_release_behind_many_refusals_is_not_denied(self):
+        now = int(time.time())
+        self.add(name="web-1")
+        self.seed(self.record(1, time=now - 7200, findings=[PASSED]),
+                  *(self.record(n, granted=False, time=now - 60, findings=[PASSED, REJECTION])
+                    for n in range(2, 23)))
+        self.open()
+        self.browser.wait("document.querySelectorAll('#volumes > tr').length === 1")
+        self.assertIn("not of late", self.rows("volumes")[0])
+
     def test_a_refusal_explained_on_demand(self):
         self.fill()
         self.open()

@@ -10,6 +10,7 @@
   const TIMEOUT = 10000;
   const DECISIONS = 40;
   const PAGE = 50;
+  const LOOKED_BACK = 20; /* records of a volume, for its last release */
 
   /* What the checks that a volume's own settings make are called for people. */
   const REASONS = {
@@ -24,7 +25,7 @@
 
   const $ = (id) => document.getElementById(id);
   const state = {
-    role: "reader", names: new Map(), last: new Map(), lastAt: new Map(), seen: null,
+    role: "reader", names: new Map(), last: new Map(), lastAt: new Map(), older: new Set(), seen: null,
     pages: 1, reached: null, decisions: [],
   };
 
@@ -375,7 +376,7 @@
     setText(row.approval, (v.approval === "manual" ? "by an operator" : "automatic") + rate);
     setText(row.values, v.values.length ? `${valid} of ${v.values.length} valid` : "in the policy");
     showTime(row.last, state.last.get(v.uuid));
-    setText(row.never, state.last.get(v.uuid) ? "" : "never");
+    setText(row.never, state.last.get(v.uuid) ? "" : state.older.has(v.uuid) ? "not of late" : "never");
   }
 
   async function readVolumes() {
@@ -400,9 +401,10 @@
       const at = latest ? latest.sequence : 0;
       if (state.lastAt.has(v.uuid) && state.lastAt.get(v.uuid) >= at) continue;
       const records = latest && latest.verdict === "granted" ? [latest]
-        : await askLines(`/v1/audit?newest=1&limit=20&volume=${v.uuid}`);
+        : await askLines(`/v1/audit?newest=1&limit=${LOOKED_BACK}&volume=${v.uuid}`);
       const granted = records.find((r) => r.verdict === "granted");
       if (granted) state.last.set(v.uuid, granted.time);
+      else if (records.length === LOOKED_BACK) state.older.add(v.uuid);
       state.lastAt.set(v.uuid, at);
     }
   }
