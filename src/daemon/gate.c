@@ -114,6 +114,23 @@ static int pause_length(const struct gate *g, uint64_t now)
     return until <= now ? 0 : (int)((until - now) / 1000000u + 1);
 }
 
+/*
+ * poll looks at no more descriptors than RLIMIT_NOFILE allows, which may have been lowered below
+ * what is open: then one after the other. With a limit of 0 it looks at nothing, and time passes.
+ */
+#define LOOK_AGAIN 50 /* milliseconds */
+
+static int wait_for_news(struct pollfd *p, size_t count, int pause)
+{
+    int came = poll(p, count, pause);
+    if (came >= 0 || errno != EINVAL)
+        return came;
+    came = 0;
+    for (size_t i = 0; i < count; i++)
+        came += poll(&p[i], 1, 0) > 0;
+    return came ? came : poll(NULL, 0, LOOK_AGAIN);
+}
+
 static int serve_control(struct gate *g, bool *over, struct error *err)
 {
     struct frame f;
@@ -178,7 +195,7 @@ static int serve(struct gate *g, struct error *err)
         if (now >= g->accept_after)
             g->accept_after = 0;
         size_t count = watch(g, p, now);
-        if (poll(p, count, pause_length(g, now)) < 0) {
+        if (wait_for_news(p, count, pause_length(g, now)) < 0) {
             if (errno == EINTR)
                 continue;
             return error_errno(err, errno, "waiting");
