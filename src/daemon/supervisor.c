@@ -349,6 +349,8 @@ static int begin(struct supervisor *s, struct error *err)
 {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return error_errno(err, errno, "prctl");
+    if (setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}) < 0)
+        return error_errno(err, errno, "RLIMIT_CORE");
     int r = open_signals(&s->signals, err);
     if (r == 0)
         r = metrics_create(&s->metrics_fd, err);
