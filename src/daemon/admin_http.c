@@ -14,6 +14,7 @@
 #include <event2/event.h>
 #include <event2/listener.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 
 #define CONNECTIONS_MAX                                                                            \
@@ -34,12 +35,14 @@ struct admin_server {
     struct event_base *base;
     struct event *retry; /* descriptors or memory had run out */
     struct kind kinds[2];
+    LIST_HEAD(, connection) all;
     bool draining;
 };
 
 enum stage { HANDSHAKE, HEAD, BODY, ANSWER, LINGER };
 
 struct connection {
+    LIST_ENTRY(connection) in_all;
     struct admin_server *server;
     struct kind *kind;
     struct bufferevent *bev;
@@ -80,6 +83,7 @@ static void connection_end(struct connection *c)
 {
     struct admin_server *s = c->server;
     struct kind *k = c->kind;
+    LIST_REMOVE(c, in_all);
     forget_request(c);
     if (c->bev)
         bufferevent_free(c->bev);
@@ -364,6 +368,7 @@ static void accepted(struct admin_server *s, struct kind *k, int fd)
         close(fd);
         return;
     }
+    LIST_INSERT_HEAD(&s->all, c, in_all);
     c->server = s;
     c->kind = k;
     c->encrypted = k == &s->kinds[1];
@@ -466,6 +471,8 @@ void admin_server_free(struct admin_server *s)
     if (!s)
         return;
     stop_listening(s);
+    for (struct connection *c; (c = LIST_FIRST(&s->all));)
+        connection_end(c); /* the process ends sooner than they; what they hold is wiped */
     event_free(s->retry);
     free(s);
 }
