@@ -242,6 +242,7 @@ static const struct rule rules[] = {
     {"fstat", ALL},
     {"newfstatat", ALL},
     {"lseek", ALL},
+    {"getdents", ALL},
     {"getdents64", ALL},
     {"sigaltstack", ALL},
     {"prctl", ALL},
