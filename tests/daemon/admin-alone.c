@@ -121,7 +121,8 @@ static void keep(int fd, const char *folder)
             check(channel_drain(&c, 0, &err), &err);
             buffer_free(&a.body);
         }
-    exit(0);
+    channel_free(&c);
+    kek_close(ring.keys[0]);
 }
 
 /* ---- the supervisor ---- */
@@ -249,6 +250,7 @@ static int serve(const char *folder, bool with_tls)
         close(control[1]);
         close(vault[0]);
         keep(vault[1], folder);
+        exit(0);
     }
     close(vault[1]);
     int plain = listen_unix(folder), tls = with_tls ? listen_tls(&port) : -1;

@@ -68,7 +68,7 @@ static int hear(struct channel *control, struct error *err)
 /* ---- fronts, appraisers, admin: they wait for their end ---- */
 static int idle_until(struct process *p, enum wire wire, struct error *err)
 {
-    struct channel control;
+    _cleanup_(channel_free) struct channel control = {.fd = -1};
     int r = begin(p, &control, err);
     struct pollfd fds[] = {{.fd = p->fds[WIRE_CONTROL][0], .events = POLLIN},
                            {.fd = wire == WIRE_CONTROL ? -1 : p->fds[wire][0], .events = POLLIN}};
@@ -103,7 +103,7 @@ static int admin(struct process *p, struct error *err)
 /* ---- keeper: says its number ---- */
 static int keeper(struct process *p, struct error *err)
 {
-    struct channel control, peers;
+    _cleanup_(channel_free) struct channel control = {.fd = -1}, peers = {.fd = -1};
     struct frame f;
     int r = begin(p, &control, err);
     channel_init(&peers, p->fds[WIRE_PEERS][0]);
@@ -141,7 +141,7 @@ static int serve_one(int fd, struct channel *peers, struct error *err)
 
 static int gate(struct process *p, struct error *err)
 {
-    struct channel control, peers;
+    _cleanup_(channel_free) struct channel control = {.fd = -1}, peers = {.fd = -1};
     int r = begin(p, &control, err);
     struct pollfd fds[1 + CONFIG_LISTEN_MAX] = {{.fd = p->fds[WIRE_CONTROL][0], .events = POLLIN}};
     size_t count = p->count[WIRE_RELEASE];
