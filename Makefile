@@ -39,8 +39,8 @@ check-boot: build ## only the boots
 bench: build ## figures, as ratios to peers measured in the same run
 	@tests/bench/bench
 
-asan: deps ## unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	@tests/run asan
+asan: deps ## unit tests and the broker under ASan and UBSan
+	@tests/run asan asan-broker
 
 fuzz: deps ## every parser: its corpus, then FUZZ_SECONDS seconds beyond it
 	@[ -f $(BUILD)-fuzz/build.ninja ] || CC=clang meson setup $(BUILD)-fuzz -Dfuzz=true \

@@ -14,6 +14,7 @@ import uuid
 from pathlib import Path
 
 from program import ENCROOT, CommandTest
+from sanitizer import SANITIZED
 
 BUILD = ENCROOT.parent
 ENCROOTD = BUILD / "encrootd"
@@ -162,6 +163,9 @@ class Broker:
         return self.process.wait(seconds)
 
     def end(self):
+        if SANITIZED and self.process and self.process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.stop(30)  # leaks are looked for at a proper end
         if self.process and self.process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)

@@ -13,6 +13,7 @@ import unittest
 from pathlib import Path
 
 from program import TOP
+from sanitizer import watch
 
 ADMIN_ALONE = Path(os.environ.get("ENCROOT_BUILD", TOP / "build")) / "tests/daemon/admin-alone"
 UUID = "91ff6f1b-bd8d-854b-9895-3c702895c1f8"
@@ -62,6 +63,7 @@ class AdminTest(unittest.TestCase):
     TLS = False
 
     def setUp(self):
+        watch(self)
         self.folder = Path(tempfile.mkdtemp(prefix="encroot-admin-"))
         self.addCleanup(shutil.rmtree, self.folder)
         self.folder.chmod(0o755)

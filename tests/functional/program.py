@@ -1,14 +1,14 @@
 """Run build/encroot, and what tests of the command line share."""
 
-import os
 import shutil
 import subprocess
 import tempfile
 import unittest
 from pathlib import Path
 
-TOP = Path(__file__).resolve().parent.parent.parent
-ENCROOT = Path(os.environ.get("ENCROOT_BUILD", TOP / "build")) / "encroot"
+from sanitizer import BUILD, TOP, watch
+
+ENCROOT = BUILD / "encroot"
 
 OK, FAILED, USAGE, REFUSED, BAD_INPUT, UNREACHABLE = range(6)
 
@@ -17,6 +17,7 @@ class CommandTest(unittest.TestCase):
     """Each test has a folder of its own, which is also where commands run."""
 
     def setUp(self):
+        watch(self)
         self.folder = Path(tempfile.mkdtemp(prefix="encroot-test-"))
         self.addCleanup(shutil.rmtree, self.folder)
 

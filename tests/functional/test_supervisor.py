@@ -18,6 +18,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from sanitizer import watch
+
 TOP = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("ENCROOT_BUILD", TOP / "build"))
 TOY = BUILD / "tests" / "daemon" / "toy-broker"
@@ -58,6 +60,7 @@ def is_ours(pid):
 
 class Broker(unittest.TestCase):
     def setUp(self):
+        watch(self)
         self.folder = Path(tempfile.mkdtemp(prefix="encroot-test-"))
         self.addCleanup(shutil.rmtree, self.folder)
         self.log = self.folder / "log"

@@ -1,0 +1,46 @@
+"""A build with sanitizers: what they report, in whichever process, fails the test."""
+
+import atexit
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent.parent
+BUILD = Path(os.environ.get("ENCROOT_BUILD", TOP / "build"))
+
+
+def is_sanitized():
+    try:
+        options = json.loads((BUILD / "meson-info" / "intro-buildoptions.json").read_text())
+    except OSError:
+        return False
+    return any(o["name"] == "b_sanitize" and o["value"] != "none" for o in options)
+
+
+SANITIZED = is_sanitized()
+
+if SANITIZED:
+    # Processes hand the environment on. Whoever they run as may write a report.
+    REPORTS = Path(tempfile.mkdtemp(prefix="encroot-reports-"))
+    REPORTS.chmod(0o1777)
+    atexit.register(shutil.rmtree, REPORTS)
+    for name, more in (("ASAN_OPTIONS", "detect_leaks=1"), ("UBSAN_OPTIONS", "halt_on_error=1"),
+                       ("LSAN_OPTIONS", "print_suppressions=0")):
+        os.environ[name] = f"{os.environ.get(name, '')}:log_path={REPORTS}/report:{more}".lstrip(":")
+
+
+def fail_on_reports(test):
+    texts = []
+    for path in sorted(REPORTS.iterdir()):
+        texts.append(path.read_text(errors="replace"))
+        path.unlink()
+    if texts:
+        test.fail("a sanitizer reports:\n" + "\n".join(texts)[:20000])
+
+
+def watch(test):
+    """To be called first in setUp: reports are looked for behind all other clean-ups."""
+    if SANITIZED:
+        test.addCleanup(fail_on_reports, test)
