@@ -245,6 +245,7 @@ static const struct rule rules[] = {
     {"getdents", ALL},
     {"getdents64", ALL},
     {"sigaltstack", ALL},
+    {"ioctl", ALL, INT_IS(1, TCGETS)},
     {"prctl", ALL},
     {"clone", ALL},
     {"ptrace", ALL},
