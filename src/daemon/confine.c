@@ -237,6 +237,7 @@ static const struct rule rules[] = {
     /* reports, and the search for leaks at the end, which traces the process itself */
     {"open", ALL},
     {"openat", ALL},
+    {"mkdir", ALL},
     {"readlink", ALL},
     {"readlinkat", ALL},
     {"fstat", ALL},

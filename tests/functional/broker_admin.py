@@ -63,9 +63,9 @@ class AdminTest(unittest.TestCase):
     TLS = False
 
     def setUp(self):
-        watch(self)
         self.folder = Path(tempfile.mkdtemp(prefix="encroot-admin-"))
         self.addCleanup(shutil.rmtree, self.folder)
+        watch(self)
         self.folder.chmod(0o755)
         self.prepare()
         self.start()

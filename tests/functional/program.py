@@ -17,9 +17,9 @@ class CommandTest(unittest.TestCase):
     """Each test has a folder of its own, which is also where commands run."""
 
     def setUp(self):
-        watch(self)
         self.folder = Path(tempfile.mkdtemp(prefix="encroot-test-"))
         self.addCleanup(shutil.rmtree, self.folder)
+        watch(self)
 
     def encroot(self, *arguments, status=OK, timeout=120, umask=0o022):
         """Run it; assert the exit status. The result has .stdout and .stderr as text."""

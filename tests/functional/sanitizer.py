@@ -36,11 +36,16 @@ def fail_on_reports(test):
     for path in sorted(REPORTS.iterdir()):
         texts.append(path.read_text(errors="replace"))
         path.unlink()
+    # UBSan, next to ASan, knows standard error only, which is a broker's log.
+    for log in test.folder.rglob("log"):
+        if log.is_file():
+            texts += [line for line in log.read_text(errors="replace").splitlines()
+                      if ": runtime error: " in line]
     if texts:
         test.fail("a sanitizer reports:\n" + "\n".join(texts)[:20000])
 
 
 def watch(test):
-    """To be called first in setUp: reports are looked for behind all other clean-ups."""
+    """To be called in setUp, next to the making of test.folder: other clean-ups come before."""
     if SANITIZED:
         test.addCleanup(fail_on_reports, test)

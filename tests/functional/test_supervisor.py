@@ -60,9 +60,9 @@ def is_ours(pid):
 
 class Broker(unittest.TestCase):
     def setUp(self):
-        watch(self)
         self.folder = Path(tempfile.mkdtemp(prefix="encroot-test-"))
         self.addCleanup(shutil.rmtree, self.folder)
+        watch(self)
         self.log = self.folder / "log"
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.addCleanup(self.notify.close)
