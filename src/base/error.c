@@ -57,7 +57,7 @@ int error_errno(struct error *err, int code, const char *fmt, ...)
 
 int error_prefix(struct error *err, int r, const char *fmt, ...)
 {
-    if (!err)
+    if (!err || r >= 0)
         return r;
     char old[ERROR_TEXT_MAX];
     memcpy(old, err->text, sizeof(old));

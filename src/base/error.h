@@ -27,7 +27,7 @@ int error_set(struct error *err, int code, const char *fmt, ...) _printf_(3, 4);
 /* As error_set, with ": " and strerror(code) behind. */
 int error_errno(struct error *err, int code, const char *fmt, ...) _printf_(3, 4);
 
-/* Put context and ": " in front of what is there. Returns `r` unchanged. */
+/* Put context and ": " in front of what is there, if `r` is an error. Returns `r` unchanged. */
 int error_prefix(struct error *err, int r, const char *fmt, ...) _printf_(3, 4);
 
 /* Say what the user can do about it; the outermost caller prints it on a line of its own. */

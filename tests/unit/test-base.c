@@ -51,6 +51,8 @@ static void errors_read_from_the_outside_in(void **state)
     assert_int_equal(error_set(&e, EINVAL, "bad magic %d", 7), -EINVAL);
     assert_int_equal(error_prefix(&e, -EINVAL, "%s", "disk.img"), -EINVAL);
     assert_string_equal(e.text, "disk.img: bad magic 7");
+    assert_int_equal(error_prefix(&e, 0, "%s", "no error"), 0);
+    assert_string_equal(e.text, "disk.img: bad magic 7");
     assert_int_equal(error_set(NULL, EIO, "nobody listens"), -EIO);
 }
 
