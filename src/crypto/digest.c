@@ -2,6 +2,7 @@
 #include "base/hex.h"
 
 #include <openssl/evp.h>
+#include <stdatomic.h>
 #include <string.h>
 
 static const struct {
@@ -45,22 +46,23 @@ enum hash_alg hash_by_name(const char *name)
     return HASH_NONE;
 }
 
+/* Fetched once, kept for good: OpenSSL's search for one costs more than hashing a kilobyte. NULL:
+ * there is none. */
 static const EVP_MD *evp(enum hash_alg alg)
 {
-    switch (alg) {
-    case HASH_SHA1:
-        return EVP_sha1();
-    case HASH_SHA256:
-        return EVP_sha256();
-    case HASH_SHA384:
-        return EVP_sha384();
-    case HASH_SHA512:
-        return EVP_sha512();
-    case HASH_SM3:
-        return EVP_sm3();
-    default:
-        return NULL;
+    static EVP_MD *_Atomic fetched[ARRAY_SIZE(algorithms)];
+    for (size_t i = 0; i < ARRAY_SIZE(algorithms); i++) {
+        if (algorithms[i].alg != alg)
+            continue;
+        EVP_MD *md = fetched[i], *none = NULL;
+        if (md || !(md = EVP_MD_fetch(NULL, algorithms[i].plain, NULL)))
+            return md;
+        if (atomic_compare_exchange_strong(&fetched[i], &none, md))
+            return md;
+        EVP_MD_free(md); /* another thread was faster */
+        return none;
     }
+    return NULL;
 }
 
 struct digest_stream *digest_begin(enum hash_alg alg)
@@ -70,7 +72,8 @@ struct digest_stream *digest_begin(enum hash_alg alg)
         return NULL;
     s->alg = alg;
     s->ctx = EVP_MD_CTX_new();
-    s->failed = !s->ctx || !evp(alg) || EVP_DigestInit_ex(s->ctx, evp(alg), NULL) != 1;
+    const EVP_MD *md = evp(alg);
+    s->failed = !s->ctx || !md || EVP_DigestInit_ex(s->ctx, md, NULL) != 1;
     return s;
 }
 

@@ -158,6 +158,7 @@ int signature_verify(EVP_PKEY *key, int64_t alg, struct bytes message, struct by
     if (!ctx || EVP_DigestVerifyInit(ctx, &pctx, a->md(), NULL, key) != 1 ||
         (!a->group && !use_pss(pctx, a->md())))
         return openssl_error(err, EIO, "preparing to verify an %s signature", a->name);
+    EVP_MD_CTX_set_flags(ctx, EVP_MD_CTX_FLAG_FINALISE); /* used once: no copy is made of it */
     if (EVP_DigestVerify(ctx, der.data, der.size, message.data, message.size) != 1)
         return openssl_error(err, EKEYREJECTED, "the %s signature does not verify", a->name);
     return 0;

@@ -193,8 +193,11 @@ int tls_identity_sign(const struct tls_identity *id, struct bytes message, struc
     if (!digest)
         return error_set(err, ENOTSUP, "the broker's key: expected ECDSA on P-256 or P-384");
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool ok = ctx && EVP_DigestSignInit(ctx, NULL, digest, NULL, id->key) == 1 &&
-              EVP_DigestSign(ctx, out, &n, message.data, message.size) == 1;
+    bool ok = ctx && EVP_DigestSignInit(ctx, NULL, digest, NULL, id->key) == 1;
+    if (ok) {
+        EVP_MD_CTX_set_flags(ctx, EVP_MD_CTX_FLAG_FINALISE); /* used once: no copy is made of it */
+        ok = EVP_DigestSign(ctx, out, &n, message.data, message.size) == 1;
+    }
     EVP_MD_CTX_free(ctx);
     if (!ok)
         return openssl_failed(err, EIO, "signing");
