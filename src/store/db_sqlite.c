@@ -10,7 +10,7 @@
 struct sqlite {
     struct db db;
     sqlite3 *handle; /* NULL: not open */
-    sqlite3_stmt *prepared[STATEMENT_COUNT];
+    sqlite3_stmt *prepared[STATEMENT_COUNT], *begin, *commit;
     char *path;    /* never one that SQLite reads as a URI or ":memory:" */
     bool may_make; /* a file that was there and is gone is not made anew: its chain would begin
                       again */
@@ -67,6 +67,9 @@ static void sqlite_disconnect(struct db *db)
         sqlite3_finalize(s->prepared[i]);
         s->prepared[i] = NULL;
     }
+    sqlite3_finalize(s->begin);
+    sqlite3_finalize(s->commit);
+    s->begin = s->commit = NULL;
     sqlite3_close(s->handle);
     s->handle = NULL;
 }
@@ -240,19 +243,41 @@ static int sqlite_connect(struct db *db, struct error *err)
 }
 
 /* ---- transactions ---- */
+static int prepare(struct sqlite *s, sqlite3_stmt **p, const char *sql, struct error *err)
+{
+    if (*p)
+        return 0;
+    int result = sqlite3_prepare_v3(s->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, p, NULL);
+    return result == SQLITE_OK ? 0 : failed(s, result, err);
+}
+
+/* One of those that have no values. */
+static int run_prepared(struct sqlite *s, sqlite3_stmt **p, const char *sql, struct error *err)
+{
+    int r = prepare(s, p, sql, err);
+    if (r < 0)
+        return r;
+    int result = sqlite3_step(*p);
+    r = result == SQLITE_DONE ? 0 : failed(s, sqlite3_extended_errcode(s->handle), err);
+    sqlite3_reset(*p);
+    return r;
+}
+
 /* IMMEDIATE: the only writer from its beginning. */
 static int sqlite_begin(struct db *db, struct error *err)
 {
-    return script(sqlite_of(db), "BEGIN IMMEDIATE", err);
+    struct sqlite *s = sqlite_of(db);
+    return run_prepared(s, &s->begin, "BEGIN IMMEDIATE", err);
 }
 
 static int sqlite_commit(struct db *db, struct error *err)
 {
+    struct sqlite *s = sqlite_of(db);
     /* What is written into a file that has lost its name is lost. */
-    if (moved(sqlite_of(db)))
+    if (moved(s))
         return error_set(err, EHOSTDOWN, "%s: the file was moved or removed while it was in use",
                          db->name);
-    return script(sqlite_of(db), "COMMIT", err);
+    return run_prepared(s, &s->commit, "COMMIT", err);
 }
 
 static void sqlite_rollback(struct db *db)
@@ -298,15 +323,6 @@ static struct db_value column(sqlite3_stmt *statement, int n, char type)
     return db_bytes(BYTES(data ? data : "", sqlite3_column_bytes(statement, n)));
 }
 
-static int prepare(struct sqlite *s, enum statement n, struct error *err)
-{
-    if (s->prepared[n])
-        return 0;
-    int result = sqlite3_prepare_v3(s->handle, statements[n].sql, -1, SQLITE_PREPARE_PERSISTENT,
-                                    &s->prepared[n], NULL);
-    return result == SQLITE_OK ? 0 : failed(s, result, err);
-}
-
 static int step_all(struct sqlite *s, enum statement n, db_row *row, void *arg, struct error *err)
 {
     struct db_value columns[DB_COLUMNS_MAX];
@@ -329,7 +345,7 @@ static int sqlite_run(struct db *db, enum statement n, const struct db_value *pa
                       db_row *row, void *arg, struct error *err)
 {
     struct sqlite *s = sqlite_of(db);
-    int r = prepare(s, n, err);
+    int r = prepare(s, &s->prepared[n], statements[n].sql, err);
     if (r < 0)
         return r;
     int result = bind_all(s->prepared[n], parameters, statements[n].parameters);
