@@ -244,4 +244,7 @@ void exchange_read(struct connection *c)
             return;
     }
     connection_enter(c, &state_request);
+    /* What OpenSSL has read already makes no socket readable. */
+    if (SSL_has_pending(c->ssl))
+        event_active(&c->io, EV_READ, 0);
 }

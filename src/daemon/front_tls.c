@@ -65,8 +65,12 @@ int front_tls_open(struct front *f, struct error *err)
     if (!f->tls)
         return openssl_error(err, EIO, "TLS");
     tls_context_require_alpn(f->tls);
-    /* Connections that wait cost little. */
-    SSL_CTX_set_mode(f->tls, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE);
+    /* Connections that wait cost little. The certificate goes alone: OpenSSL would look for its
+     * issuers at each handshake, in a store that is empty. */
+    SSL_CTX_set_mode(f->tls, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                 SSL_MODE_NO_AUTO_CHAIN);
+    /* One read for what is there, not two for each record. */
+    SSL_CTX_set_read_ahead(f->tls, 1);
     int r = tls_certificate_load(&certificate, f->config->certificate, err);
     if (r == 0)
         r = use_certificate(f, certificate, err);
