@@ -100,7 +100,8 @@ int channel_fill(struct channel *c, struct error *err)
     while (!c->ended && c->in.size - c->taken < sizeof(struct head) + frame_max(c)) {
         if (make_room(&c->in, READ_SIZE) < 0)
             return error_set(err, ENOMEM, "out of memory");
-        ssize_t n = recv(c->fd, c->in.data + c->in.size, c->in.capacity - c->in.size, 0);
+        size_t room = c->in.capacity - c->in.size;
+        ssize_t n = recv(c->fd, c->in.data + c->in.size, room, 0);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN)
@@ -112,6 +113,8 @@ int channel_fill(struct channel *c, struct error *err)
             return error_errno(err, errno, "channel");
         c->ended = n == 0;
         c->in.size += (size_t)n;
+        if ((size_t)n < room) /* that was all; what follows makes the wire readable again */
+            return 0;
     }
     return 0;
 }

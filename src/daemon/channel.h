@@ -36,7 +36,8 @@ void channel_init(struct channel *c, int fd);
 /* Wipes and closes; harmless on a zeroed channel whose fd is -1. */
 void channel_free(struct channel *c);
 
-/* Read what there is, without waiting. 0, also when the peer closed (`ended`); negative errno. */
+/* Read what there is, without waiting. 0, also when the peer closed (`ended`, which may take one
+ * more call, for which the descriptor is readable); negative errno. */
 int channel_fill(struct channel *c, struct error *err) _must_use_;
 /* The next whole frame: 1 with *ret, 0 if there is none yet, -EPROTO for one beyond the limits. */
 int channel_next(struct channel *c, struct frame *ret, struct error *err) _must_use_;
