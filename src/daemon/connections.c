@@ -32,8 +32,6 @@ int connections_add(struct connections *t, const struct frame *f, size_t workers
                     struct error *err)
 {
     struct message_connection m;
-    if (f->type == MESSAGE_ENDED && f->body.size == 0 && f->connection <= t->last)
-        return 0;
     if (f->type != MESSAGE_CONNECTION || f->body.size != sizeof(m))
         return error_set(err, EPROTO, "gate: message %u of %zu bytes is out of place", f->type,
                          f->body.size);

@@ -78,7 +78,7 @@ static int hand_out(struct gate *g, size_t front, int fd, struct message_connect
     if (r < 0) {
         gate_table_remove(&g->table, gate_table_find(&g->table, number, (uint32_t)front));
         shed(g, why.text);
-        return channel_send(&g->peers, MESSAGE_ENDED, number, NULL, 0, err);
+        return 0;
     }
     g->fronts[front].load++;
     metrics_add(METRIC_CONNECTIONS, 1);

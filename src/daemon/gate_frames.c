@@ -24,7 +24,7 @@ static int end_connection(struct gate *g, size_t front, const struct frame *f, s
     gate_table_remove(&g->table, c);
     g->fronts[front].load--;
     metrics_add(METRIC_CONNECTIONS_ENDED, 1);
-    return channel_send(&g->peers, MESSAGE_ENDED, f->connection, NULL, 0, err);
+    return 0;
 }
 
 /* Spent before it is made: whatever goes wrong, there is no second one. */

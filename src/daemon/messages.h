@@ -32,7 +32,7 @@ enum message {
     /* gate → front (SOCK_SEQPACKET, with the socket as SCM_RIGHTS); gate → keeper */
     MESSAGE_CONNECTION, /* struct message_connection */
     /* front → gate */
-    MESSAGE_ENDED, /* no body; the gate tells the keeper, who forgets the connection */
+    MESSAGE_ENDED, /* no body */
     MESSAGE_SIGN,  /* struct message_sign */
     /* gate → front */
     MESSAGE_SIGNATURE, /* DER; empty: refused */

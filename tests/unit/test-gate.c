@@ -131,7 +131,6 @@ static void a_connection_gets_one_signature(void **state)
         assert_true(verifies(BYTES(message, size), BYTES(der, n)));
         assert_int_equal(sign(&t, 0, number, sizes[i], der), 0); /* twice */
         put_frame(sign_wire(&t, 0), MESSAGE_ENDED, number, NULL, 0);
-        assert_int_equal(expect_frame(peers(&t), MESSAGE_ENDED).connection, number);
         assert_int_equal(sign(&t, 0, number, sizes[i], der), 0); /* afterwards */
         close(fd);
     }
@@ -287,9 +286,13 @@ static void too_many_are_closed_at_once(void **state)
     assert_true(is_closed(late));
     close(late);
     assert_int_equal(metrics_get(METRIC_CONNECTIONS_SHED), shed + 1);
+    uint64_t ended = metrics_get(METRIC_CONNECTIONS_ENDED);
     for (size_t front = 0; front < 2; front++) /* one of them has it */
         put_frame(sign_wire(&t, front), MESSAGE_ENDED, numbers[0], NULL, 0);
-    assert_int_equal(expect_frame(peers(&t), MESSAGE_ENDED).connection, numbers[0]);
+    for (uint64_t until = clock_now() + SECONDS(20); clock_now() < until; usleep(1000))
+        if (metrics_get(METRIC_CONNECTIONS_ENDED) != ended)
+            break;
+    assert_int_equal(metrics_get(METRIC_CONNECTIONS_ENDED), ended + 1);
     uint64_t again = connection(&t, &late); /* there is room again, and a new number */
     for (int i = 0; i < 4; i++)
         assert_true(again != numbers[i]);

@@ -105,10 +105,8 @@ static void an_open_connection_is_not_forgotten(void **state)
     add_volume(w, 1, (struct store_volume){0});
     put_connection(w, most + 7, 0);
     for (uint64_t use = 2; use < 12; use++)
-        for (uint64_t slot = 8; slot < most; slot++) {
+        for (uint64_t slot = 8; slot < most; slot++)
             put_connection(w, use * most + slot, 1);
-            send_frame(&w->gate, MESSAGE_ENDED, use * most + slot, BYTES_NONE, BYTES_NONE);
-        }
     tell_decision(w, 0, most + 7, 1, true);
     expect_secret(w, 0, most + 7, 1);
 }
