@@ -23,7 +23,7 @@ static const struct config_key keys[] = {
     {"listen", config_set_address, AT(listen), .at_count = AT(listen_count), .many = true,
      .preset = "[::]:7221"},
     {"key", config_set_path, AT(key), .preset = "broker.key"},
-    {"certificate", config_set_path, AT(certificate), .preset = "broker.pem"},
+    {"certificate", config_set_path, AT(certificate), .preset = "broker.crt"},
     {"workers", config_set_number, AT(workers), .min = 1, .max = CONFIG_WORKERS_MAX},
     {"max-connections", config_set_number, AT(max_connections), .min = 1, .max = 1 << 20,
      .preset = "16384"},

@@ -34,7 +34,7 @@ struct daemon_config {
     /* release service */
     struct config_address listen[CONFIG_LISTEN_MAX]; /* `listen`; default [::]:7221 */
     size_t listen_count;
-    char *key, *certificate;  /* `key`, `certificate`: PEM, ECDSA; default broker.key, broker.pem */
+    char *key, *certificate;  /* `key`, `certificate`: PEM, ECDSA; default broker.key, broker.crt */
     unsigned workers;         /* pairs of front and appraiser; default: processors, at most 8 */
     unsigned max_connections; /* in all; default 16384 */
     unsigned request_seconds; /* from accept to answer; default 60 */

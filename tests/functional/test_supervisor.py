@@ -477,8 +477,8 @@ class Command(Broker):
     def test_check(self):
         result = self.check()
         self.assertEqual(result.returncode, 4)
-        self.assertIn("broker.pem: No such file", result.stderr)
-        self.make_identity("broker.key", "broker.pem")
+        self.assertIn("broker.crt: No such file", result.stderr)
+        self.make_identity("broker.key", "broker.crt")
         result = self.check()
         self.assertIn("kek: ", result.stderr)
         kek = self.folder / "vault.kek"

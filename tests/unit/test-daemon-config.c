@@ -24,7 +24,7 @@ static void nothing_is_a_configuration(void **state)
     assert_string_equal(c.listen[0].host, "::");
     assert_int_equal(c.listen[0].port, 7221);
     assert_string_equal(c.key, "/etc/encroot/broker.key");
-    assert_string_equal(c.certificate, "/etc/encroot/broker.pem");
+    assert_string_equal(c.certificate, "/etc/encroot/broker.crt");
     assert_in_range(c.workers, 1, 8);
     assert_int_equal(c.max_connections, 16384);
     assert_int_equal(c.request_seconds, 60);
