@@ -67,6 +67,18 @@ int tls_certificate_load(X509 **ret, const char *path, struct error *err)
     return 0;
 }
 
+/* RFC 8446, 4.2.3. NULL: another key. */
+static const EVP_MD *digest_of(const EVP_PKEY *key)
+{
+    char group[32];
+    size_t n;
+    if (!EVP_PKEY_is_a(key, "EC") || EVP_PKEY_get_group_name(key, group, sizeof(group), &n) != 1)
+        return NULL;
+    if (strcmp(group, "prime256v1") == 0)
+        return EVP_sha256();
+    return strcmp(group, "secp384r1") == 0 ? EVP_sha384() : NULL;
+}
+
 int tls_identity_load(struct tls_identity **ret, const char *key_path, const char *cert_path,
                       struct error *err)
 {
@@ -87,6 +99,7 @@ int tls_identity_load(struct tls_identity **ret, const char *key_path, const cha
         tls_identity_free(id);
         return r;
     }
+    id->digest = digest_of(id->key);
     *ret = id;
     return 0;
 }
@@ -173,27 +186,15 @@ int tls_certificate_pin(uint8_t ret[32], const char *cert_path, struct error *er
     return r;
 }
 
-static const EVP_MD *digest_of(const EVP_PKEY *key)
-{
-    char group[32];
-    size_t n;
-    if (!EVP_PKEY_is_a(key, "EC") || EVP_PKEY_get_group_name(key, group, sizeof(group), &n) != 1)
-        return NULL;
-    if (strcmp(group, "prime256v1") == 0)
-        return EVP_sha256();
-    return strcmp(group, "secp384r1") == 0 ? EVP_sha384() : NULL;
-}
-
 int tls_identity_sign(const struct tls_identity *id, struct bytes message, struct buffer *der,
                       struct error *err)
 {
-    const EVP_MD *digest = digest_of(id->key);
     uint8_t out[128];
     size_t n = sizeof(out);
-    if (!digest)
+    if (!id->digest)
         return error_set(err, ENOTSUP, "the broker's key: expected ECDSA on P-256 or P-384");
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool ok = ctx && EVP_DigestSignInit(ctx, NULL, digest, NULL, id->key) == 1;
+    bool ok = ctx && EVP_DigestSignInit(ctx, NULL, id->digest, NULL, id->key) == 1;
     if (ok) {
         EVP_MD_CTX_set_flags(ctx, EVP_MD_CTX_FLAG_FINALISE); /* used once: no copy is made of it */
         ok = EVP_DigestSign(ctx, out, &n, message.data, message.size) == 1;

@@ -9,6 +9,7 @@
 struct tls_identity {
     EVP_PKEY *key;
     X509 *certificate;
+    const EVP_MD *digest; /* that TLS 1.3 pairs with the key; NULL: it has none */
 };
 
 /* A certificate in PEM, without its key. Errors name the file. */
