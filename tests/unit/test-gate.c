@@ -354,7 +354,7 @@ static void a_keeper_that_is_busy_is_waited_for(void **state)
             break;
     }
     assert_true(handed < MOST);
-    for (unsigned i = 0; i < 2 * handed; i++) { /* each began and ended */
+    for (unsigned i = 0; i < handed; i++) {
         struct frame f;
         assert_int_equal(channel_wait(peers(&t), &f, clock_now() + PATIENCE, NULL), 0);
     }
