@@ -153,7 +153,7 @@ bool generation_failed(const struct generation *g)
 }
 
 /* Of a process that reads what guests wrote, too: text, to be shown and nothing else. */
-static void take_failure(struct generation *g, const struct member *m, struct bytes body)
+static void take_failure(struct generation *g, struct member *m, struct bytes body)
 {
     const char *text = (const char *)body.data + sizeof(int32_t);
     char name[32];
@@ -163,6 +163,7 @@ static void take_failure(struct generation *g, const struct member *m, struct by
         return;
     memcpy(&code, body.data, sizeof(code));
     size_t size = sizeof(code) + strlen(text) + 1;
+    m->told = true;
     describe(m, name);
     error_set(&err, code > 0 ? code : EIO, "%s: %s", name, text);
     if (size < body.size)
@@ -219,8 +220,8 @@ static void explain_end(const struct member *m, int status, struct error *err)
         error_set(err, EIO, "%s: ended by signal %d (%s)", name, WTERMSIG(status),
                   strsignal(WTERMSIG(status)));
     else
-        error_set(err, WEXITSTATUS(status) ? EIO : ECONNRESET, "%s: ended with status %d", name,
-                  WEXITSTATUS(status));
+        error_set(err, WEXITSTATUS(status) && !m->told ? EIO : ECONNRESET,
+                  "%s: ended with status %d", name, WEXITSTATUS(status));
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
         error_hint(err, -EIO,
                    "it did what its seccomp filter does not allow; the kernel's log "

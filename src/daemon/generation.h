@@ -19,6 +19,7 @@ struct member { /* one process */
     pid_t pid; /* 0: not started, or reaped */
     struct channel control;
     bool ready;
+    bool told; /* why it ends: its exit says no more */
 };
 
 struct generation_plan {
