@@ -123,6 +123,8 @@ class Broker:
 
     # ---- life
     def start(self, wait=True):
+        if self.process:
+            self.log_file.close()
         self.log_file = self.log_path.open("ab")
         self.process = subprocess.Popen([*self.line, "-c", self.conf], env=self.environment,
                                         stdin=subprocess.DEVNULL, stdout=self.log_file,

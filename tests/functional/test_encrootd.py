@@ -197,6 +197,40 @@ class Release(BrokerTest):
         self.assertEqual(load([broker], volumes, "--clients", 2, "--count", 6)["released"], 6)
         self.assert_whole(broker, granted=result["released"] + 6)
 
+    def test_into_a_token(self):
+        """The vault moves into a PKCS#11 token, whose key nobody ever sees."""
+        broker = self.broker()
+        volume = self.owner.new_volume(broker)
+        configuration, pin = self.folder / "softhsm.conf", self.folder / "pin"
+        (self.folder / "tokens").mkdir()
+        configuration.write_text(f"directories.tokendir = {self.folder}/tokens\n"
+                                 "log.level = ERROR\n")
+        pin.write_text("1234\n")
+        pin.chmod(0o600)
+        broker.environment["SOFTHSM2_CONF"] = str(configuration)
+        module = "/usr/lib/softhsm/libsofthsm2.so"
+        for line in (["softhsm2-util", "--init-token", "--free", "--label", "encroot", "--pin",
+                      "1234", "--so-pin", "5678"],
+                     ["pkcs11-tool", "--module", module, "--token-label", "encroot", "--login",
+                      "--pin", "1234", "--keygen", "--key-type", "AES:32", "--label", "vault",
+                      "--id", "01"]):
+            subprocess.run(line, check=True, env=broker.environment, stdin=subprocess.DEVNULL,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        broker.settings.update({
+            "kek": f"pkcs11:token=encroot;object=vault;type=secret-key?pin-source=file:{pin}"
+                   f"&module-path={module}",
+            "kek-old": broker.settings["kek"]})
+        broker.write_conf()
+        broker.stop()
+        broker.start()
+        broker.encroot("vault", "rewrap")
+        del broker.settings["kek-old"]
+        broker.write_conf()
+        broker.stop()
+        broker.start()
+        self.assertEqual(load([broker], [volume], "--clients", 4, "--count", 20)["released"], 20)
+        self.assert_whole(broker, granted=20)
+
     def test_a_tampered_record_is_found(self):
         """K2, in the database itself."""
         broker = self.broker()
