@@ -1,5 +1,6 @@
 """encrootd with SQLite: releases, refusals, administration, and what the network does to it."""
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -14,7 +15,7 @@ import time
 import unittest
 from pathlib import Path
 
-from broker import Broker, BrokerTest, figures, load, until
+from broker import Broker, BrokerTest, figures, free_port, load, until
 from program import REFUSED
 from sanitizer import SANITIZED
 
@@ -196,6 +197,36 @@ class Release(BrokerTest):
         broker.start()
         self.assertEqual(load([broker], volumes, "--clients", 2, "--count", 6)["released"], 6)
         self.assert_whole(broker, granted=result["released"] + 6)
+
+    def test_administration_over_mutual_tls(self):
+        """Two roles by their certificates' keys; a stranger has none."""
+        pins, port = {}, free_port()
+        for name in ("server", "operator", "viewer", "stranger"):
+            self.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                         "-nodes", "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out",
+                         f"{name}.crt")
+            public = self.openssl("x509", "-in", f"{name}.crt", "-noout", "-pubkey")
+            lines = "".join(line for line in public.splitlines() if "-----" not in line)
+            pins[name] = "sha256:" + hashlib.sha256(base64.b64decode(lines)).hexdigest()
+        broker = self.broker(
+            admin_listen=f"127.0.0.1:{port}", admin_key=self.folder / "server.key",
+            admin_certificate=self.folder / "server.crt",
+            admin_client=[f"admin {pins['operator']} alice", f"reader {pins['viewer']} bob"])
+        volume = self.owner.new_volume(broker, name="web-1")
+
+        def run(who, *words, status=0, pin="server"):
+            return self.encroot(*words, "--broker", f"https://127.0.0.1:{port}", "--client-key",
+                                f"{who}.key", "--client-certificate", f"{who}.crt", "--pin",
+                                pins[pin], status=status).stdout
+
+        self.assertIn(volume, run("viewer", "volume", "show", "web-1"))
+        run("viewer", "volume", "disable", "web-1", status=REFUSED)
+        run("stranger", "volume", "list", status=REFUSED)
+        run("operator", "volume", "list", status=REFUSED, pin="stranger")  # another broker's key
+        self.assertEqual(load([broker], [volume], "--clients", 1, "--count", 1)["released"], 1)
+        run("operator", "volume", "disable", "web-1")
+        self.assertEqual(load([broker], [volume], "--clients", 1, "--count", 1)["denied"], 1)
+        self.assertIn("alice", broker.log())
 
     def test_into_a_token(self):
         """The vault moves into a PKCS#11 token, whose key nobody ever sees."""
