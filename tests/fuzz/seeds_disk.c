@@ -58,12 +58,6 @@ void seeds_partition(struct corpus *c)
 
 #define QCOW2_CLUSTER 512
 
-static void put_be64(uint8_t *p, uint64_t v)
-{
-    put_be32(p, (uint32_t)(v >> 32));
-    put_be32(p + 4, (uint32_t)v);
-}
-
 /* Header, refcount table, L1, L2, one cluster of data; and an L2 table behind the header alone. */
 void seeds_qcow2(struct corpus *c)
 {
