@@ -242,6 +242,8 @@ int keeper_run(struct process *p, struct error *err)
     if (r == 0)
         r = confine(ROLE_KEEPER, err);
     if (r == 0)
+        ping(&k); /* whoever asks for the broker's health once it serves is told the truth */
+    if (r == 0)
         r = channel_send(&k.control, MESSAGE_READY, 0, NULL, 0, err);
     return r < 0 ? r : serve(&k, err);
 }
