@@ -189,7 +189,8 @@ static int postgresql_run(struct db *db, enum statement n, const struct db_value
     if (r < 0)
         return r;
     const char *types = statements[n].columns;
-    return *types ? put_rows(p, result, types, row, arg, err) : atoi(PQcmdTuples(result));
+    return *types ? put_rows(p, result, types, row, arg, err)
+                  : (int)strtol(PQcmdTuples(result), NULL, 10);
 }
 
 static int postgresql_post(struct db *db, enum statement n, const struct db_value *parameters,

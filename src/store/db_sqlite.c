@@ -306,7 +306,7 @@ static int bind_all(sqlite3_stmt *statement, const struct db_value *parameters, 
 {
     int result = SQLITE_OK;
     for (int n = 1; n <= sqlite3_bind_parameter_count(statement) && result == SQLITE_OK; n++) {
-        int i = atoi(sqlite3_bind_parameter_name(statement, n) + 1) - 1;
+        long i = strtol(sqlite3_bind_parameter_name(statement, n) + 1, NULL, 10) - 1;
         result = bind(statement, &parameters[i], n, types[i]);
     }
     return result;

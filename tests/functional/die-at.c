@@ -15,7 +15,7 @@ static int is_now(const char *variable, int *count)
     const char *at = getenv(variable);
     if (at)
         dprintf(STDERR_FILENO, "%s: %d\n", variable, ++*count);
-    return at && *count == atoi(at);
+    return at && *count == strtol(at, NULL, 10);
 }
 
 int fsync(int fd)

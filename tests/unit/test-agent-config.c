@@ -177,7 +177,8 @@ static void no_more_brokers_than_there_is_room_for(void **state)
         size_t size = (size_t)(at - good);
         memcpy(text, good, size);
         for (int i = 0; i < AGENT_BROKERS_MAX - 3 + n; i++)
-            size += (size_t)sprintf(text + size, "{\"host\": \"b%d\", \"port\": 1},", i);
+            size += (size_t)snprintf(text + size, sizeof(text) - size,
+                                     "{\"host\": \"b%d\", \"port\": 1},", i);
         memcpy(text + size, at, strlen(at) + 1);
         int r = parse(text, &c, &err);
         assert_int_equal(r, n < 2 ? 0 : -EINVAL);

@@ -315,11 +315,13 @@ static void only_usable_ipv6_addresses_count(void **state)
 static void no_more_ipv6_addresses_than_there_is_room_for(void **state)
 {
     (void)state;
-    char list[40 * 60] = "";
+    static const char line[] = "20010db8000000000000000000000004 02 40 00 00     eth0\n";
+    _buffer_ struct buffer list = {0};
     struct in6_addr found[ADDRESSES6_MAX];
     for (size_t i = 0; i < 40; i++)
-        strcat(list, "20010db8000000000000000000000004 02 40 00 00     eth0\n");
-    assert_int_equal(addresses6_parse(list, found), ADDRESSES6_MAX);
+        assert_int_equal(buffer_append(&list, line, strlen(line)), 0);
+    assert_int_equal(buffer_append(&list, "", 1), 0);
+    assert_int_equal(addresses6_parse((const char *)list.data, found), ADDRESSES6_MAX);
 }
 
 int main(void)

@@ -91,7 +91,7 @@ static int set_up(void **state)
     char dir[PATH_MAX + 8], ctrl[64];
     struct error err = {0};
 
-    strcpy(f->folder, "/tmp/encroot-test-tpm-XXXXXX");
+    snprintf(f->folder, sizeof(f->folder), "/tmp/encroot-test-tpm-XXXXXX");
     if (!mkdtemp(f->folder) || tpm_state_open(&f->state, f->folder, true, &err) < 0 ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, swtpm_pair) < 0 ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, qemu_pair) < 0)

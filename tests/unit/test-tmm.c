@@ -208,7 +208,7 @@ static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
 
-    strcpy(f->folder, "/tmp/encroot-test-tmm-XXXXXX");
+    snprintf(f->folder, sizeof(f->folder), "/tmp/encroot-test-tmm-XXXXXX");
     if (!mkdtemp(f->folder))
         return -1;
     snprintf(f->firmware, sizeof(f->firmware), "%s/firmware.fd", f->folder);
