@@ -1,4 +1,5 @@
 #include "daemon/confine.h"
+#include "daemon/sanitized.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -10,17 +11,6 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 
 /* ---- early ---- */
 #define LOCK_ENOUGH ((rlim_t)1 << 30)

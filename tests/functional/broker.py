@@ -13,7 +13,7 @@ import time
 import uuid
 from pathlib import Path
 
-from program import ENCROOT, CommandTest
+from program import ENCROOT, CommandTest, UnixConnection
 from sanitizer import SANITIZED
 
 BUILD = ENCROOT.parent
@@ -38,17 +38,6 @@ def until(what, condition, seconds=60, every=0.05):
         if time.monotonic() > end:
             raise AssertionError(f"not within {seconds} s: {what}")
         time.sleep(every)
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path, timeout=30):
-        super().__init__("localhost", timeout=timeout)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self.path))
 
 
 class Owner:

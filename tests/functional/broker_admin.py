@@ -2,17 +2,15 @@
 
 import base64
 import hashlib
-import http.client
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import unittest
 from pathlib import Path
 
-from program import TOP
+from program import TOP, UnixConnection
 from sanitizer import watch
 
 ADMIN_ALONE = Path(os.environ.get("ENCROOT_BUILD", TOP / "build")) / "tests/daemon/admin-alone"
@@ -29,17 +27,6 @@ def values(first="a1", **members):
     """Reference values (hash.json) that can be told apart."""
     return {"grub": first + HEX32[2:], "grub.cfg": HEX32, "kernels": [], "hash_alg": "sha-256",
             **members}
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path, timeout=60):
-        super().__init__("localhost", timeout=timeout)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self.path))
 
 
 class Answer:

@@ -1,6 +1,8 @@
 """Run build/encroot, and what tests of the command line share."""
 
+import http.client
 import shutil
+import socket
 import subprocess
 import tempfile
 import unittest
@@ -11,6 +13,19 @@ from sanitizer import BUILD, TOP, watch
 ENCROOT = BUILD / "encroot"
 
 OK, FAILED, USAGE, REFUSED, BAD_INPUT, UNREACHABLE = range(6)
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a UNIX socket."""
+
+    def __init__(self, path, timeout=60):
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self.path))
 
 
 class CommandTest(unittest.TestCase):

@@ -1,5 +1,6 @@
 #include "unit.h"
 #include "daemon/confine.h"
+#include "daemon/sanitized.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -17,17 +18,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 
 #define BIT(role) (1u << (role))
 #define GUESTS (BIT(ROLE_FRONT) | BIT(ROLE_APPRAISER))
