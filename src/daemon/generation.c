@@ -81,7 +81,7 @@ static int spawn(struct member *m, const struct generation_plan *plan, struct er
 /*
  * The keeper makes the store that the admin opens; the gate opens the door, when all else is ready.
  */
-enum { STAGE_KEEPER, STAGE_MOST, STAGE_GATE, STAGE_COUNT };
+enum { STAGE_KEEPER, STAGE_MOST, STAGE_GATE };
 
 static unsigned stage_of(const struct member *m)
 {
@@ -203,10 +203,12 @@ void generation_advance(struct generation *g)
     struct error err = {0};
     for (size_t i = 0; i < g->count; i++)
         listen_to(g, &g->members[i]);
-    while (g->state == GENERATION_STARTING && !g->failure.code && stage_is_ready(g)) {
-        if (++g->stage == STAGE_COUNT)
+    while (g->state == GENERATION_STARTING && stage_is_ready(g)) {
+        if (g->stage == STAGE_GATE) /* it has served guests, whatever came of them */
             enter(g, GENERATION_SERVING, 0);
-        else if (spawn_stage(g, &err) < 0)
+        else if (g->failure.code)
+            break;
+        else if (++g->stage, spawn_stage(g, &err) < 0)
             fail(g, &err);
     }
 }

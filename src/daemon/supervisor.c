@@ -216,6 +216,8 @@ static void stop(struct supervisor *s)
 static void reap(struct supervisor *s)
 {
     int status;
+    for (struct generation *g = s->all; g; g = g->next)
+        generation_advance(g); /* it served before its first process ended: what was said tells */
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
         for (struct generation *g = s->all; g; g = g->next)
             if (generation_reap(g, pid, status))
@@ -264,10 +266,10 @@ static void look_at(struct supervisor *s, struct generation *g)
     }
     if (g->state == GENERATION_STARTING && late && !g->failure.code)
         g->failure = slow;
+    if (g->state == GENERATION_SERVING && g->plan.setup)
+        promote(s, g);
     if (g->state != GENERATION_DRAINING && generation_failed(g))
         handle_failure(s, g);
-    else if (g->state == GENERATION_SERVING && g->plan.setup)
-        promote(s, g);
 }
 
 /* What has ended goes; of too many that drain, the oldest (the last) goes, too. */

@@ -4,8 +4,8 @@
  * configuration's name says goes wrong. For test_supervisor.py.
  *
  *   name = fail-ROLE   that role cannot start       name = hang-ROLE    ... is never ready
- *   name = stay-ROLE   ... does not end by itself   name = crash-ROLE   ... ends when it has
- * started
+ *   name = stay-ROLE   ... does not end by itself   name = crash-ROLE   ... ends as it starts
+ *   name = late-gate   it serves, and ends at its first guest; the supervisor hears of both at once
  */
 #include "daemon/command.h"
 #include "daemon/confine.h"
@@ -14,6 +14,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -48,6 +49,8 @@ static int begin(struct process *p, struct channel *control, struct error *err)
     int r = check_wires(p, err);
     if (r == 0)
         r = confine(p->role, err);
+    if (asked(p, "crash"))
+        abort();
     if (r == 0 && !asked(p, "hang"))
         r = channel_send(control, MESSAGE_READY, 0, NULL, 0, err);
     return r;
@@ -72,8 +75,6 @@ static int idle_until(struct process *p, enum wire wire, struct error *err)
     int r = begin(p, &control, err);
     struct pollfd fds[] = {{.fd = p->fds[WIRE_CONTROL][0], .events = POLLIN},
                            {.fd = wire == WIRE_CONTROL ? -1 : p->fds[wire][0], .events = POLLIN}};
-    if (asked(p, "crash"))
-        abort();
     while (r == 0 && poll(fds, 2, -1) > 0) {
         if (fds[1].revents && !asked(p, "stay"))
             return 0;
@@ -108,8 +109,6 @@ static int keeper(struct process *p, struct error *err)
     int r = begin(p, &control, err);
     channel_init(&peers, p->fds[WIRE_PEERS][0]);
     metrics_set(METRIC_STORE_UP, strcmp(p->config->name, "store-down") != 0);
-    if (asked(p, "crash"))
-        abort();
     while (r == 0) {
         char text[32];
         r = channel_wait(&peers, &f, 0, err);
@@ -139,17 +138,33 @@ static int serve_one(int fd, struct channel *peers, struct error *err)
     return r;
 }
 
+/* The first time only: another process wakes it up, for this one's filter will not let it. */
+static bool stop_supervisor_for_a_while(struct process *p)
+{
+    const pid_t supervisor = getppid();
+    if (!asked(p, "late") || metrics_get(METRIC_GENERATION) > 0)
+        return false;
+    kill(supervisor, SIGSTOP);
+    if (fork() == 0) {
+        usleep(1000000);
+        kill(supervisor, SIGCONT);
+        _exit(0);
+    }
+    return true;
+}
+
 static int gate(struct process *p, struct error *err)
 {
     _cleanup_(channel_free) struct channel control = {.fd = -1}, peers = {.fd = -1};
+    bool late = stop_supervisor_for_a_while(p);
     int r = begin(p, &control, err);
+    if (late)
+        abort();
     struct pollfd fds[1 + CONFIG_LISTEN_MAX] = {{.fd = p->fds[WIRE_CONTROL][0], .events = POLLIN}};
     size_t count = p->count[WIRE_RELEASE];
     for (size_t i = 0; i < count; i++)
         fds[1 + i] = (struct pollfd){.fd = p->fds[WIRE_RELEASE][i], .events = POLLIN};
     channel_init(&peers, p->fds[WIRE_PEERS][0]);
-    if (asked(p, "crash"))
-        abort();
     while (r == 0 && poll(fds, 1 + count, -1) > 0) {
         for (size_t i = 0; r == 0 && i < count; i++) {
             int fd = fds[1 + i].revents ? accept4(fds[1 + i].fd, NULL, NULL, SOCK_CLOEXEC) : -1;

@@ -68,6 +68,10 @@ class Broker:
     def log(self):
         return self.log_path.read_text(errors="replace")
 
+    def wait_for_outcome(self, attack):
+        """Of an attack on the wires: it may be another process that ended first."""
+        eventually(lambda: f"attack {attack}: " in self.log(), "its outcome")
+
     def get(self, path):
         with contextlib.suppress(OSError):
             with urllib.request.urlopen(f"http://127.0.0.1:{self.monitor}{path}", timeout=5) as r:
@@ -118,13 +122,14 @@ class CompromisedFrontTest(CommandTest):
         eventually(lambda: broker.get("/healthz"), f"the broker\n{broker.log()}")
 
         def ended():
+            self.assertIsNone(broker.process.poll(), broker.log())
             for _ in range(2):  # one connection for each front, at least
                 broker.dial()
             return (broker.metric("restarts_total") or 0) > 0
 
-        eventually(ended, "the end of the attack")
-        if attack in WIRE:  # it may be another process that ended first
-            eventually(lambda: f"attack {attack}: " in broker.log(), "its outcome")
+        eventually(ended, f"the end of the attack\n{broker.log()}")
+        if attack in WIRE:
+            broker.wait_for_outcome(attack)
         found = re.findall(rf"attack {attack}: (SAFE|BREACH) (.*)", broker.log())
         self.assertNotIn("BREACH", [verdict for verdict, _ in found], broker.log())
         return [text for _, text in found]
@@ -203,6 +208,7 @@ class CompromisedFrontTest(CommandTest):
                     return (broker.metric("restarts_total") or 0) > 0
 
                 eventually(ended, f"the end of the attack\n{broker.log()}")
+                broker.wait_for_outcome(name)
                 self.assertIn(f"attack {name}: {expected}", broker.log())
                 self.assertEqual(broker.metric("released_total"), 1)
                 broker.end()

@@ -240,6 +240,15 @@ class Start(Broker):
         self.configure("crash-appraiser")
         self.fails("appraiser", "ended by signal 6")
 
+    def test_a_crash_at_the_first_guest_is_no_bad_start(self):
+        """The supervisor, busy elsewhere, hears of both at once."""
+        self.started("late-gate")
+        self.notified("starting a new generation")
+        self.notified("READY=1")
+        self.assertIsNotNone(self.serving())
+        self.assertIn("generation 1 failed: gate: ended by signal 6", self.text())
+        self.stop()
+
     def test_bad_configurations(self):
         self.configure("toy", "wrokers = 3")
         self.fails("encrootd.conf: line 6: unknown key \"wrokers\"; did you mean \"workers\"?")
