@@ -42,9 +42,11 @@ static void on_control(evutil_socket_t fd, short what, void *arg)
     struct frame f;
     int r = channel_fill(control, l->err);
     while (r == 0 && (r = channel_next(control, &f, l->err)) == 1) {
-        if (f.type == MESSAGE_DRAIN)
-            admin_server_drain(l->server);
         r = 0;
+        if (f.type != MESSAGE_DRAIN)
+            continue;
+        admin_server_drain(l->server);
+        r = channel_send(control, MESSAGE_CLOSED, 0, NULL, 0, l->err);
     }
     if (r < 0)
         end(l, r);

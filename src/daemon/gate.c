@@ -141,6 +141,7 @@ static int serve_control(struct gate *g, bool *over, struct error *err)
             continue;
         close_listeners(g);
         g->drain_until = clock_now() + SECONDS(g->config->request_seconds + DRAIN_GRACE);
+        r = channel_send(&g->control, MESSAGE_CLOSED, 0, NULL, 0, err);
     }
     *over = g->control.ended;
     return error_prefix(err, r, "supervisor");

@@ -180,6 +180,7 @@ static void listen_to(struct generation *g, struct member *m)
     int r = channel_fill(&m->control, &err);
     while (r == 0 && (r = channel_next(&m->control, &f, &err)) > 0) {
         m->ready |= f.type == MESSAGE_READY;
+        m->closed |= f.type == MESSAGE_CLOSED;
         if (f.type == MESSAGE_FAILED)
             take_failure(g, m, f.body);
         r = 0;
@@ -265,6 +266,15 @@ void generation_drain(struct generation *g, unsigned seconds)
             kill(m->pid, SIGKILL);
     }
     enter(g, GENERATION_DRAINING, seconds);
+}
+
+bool generation_is_open(const struct generation *g)
+{
+    for (size_t i = 0; i < g->count; i++)
+        if (begins_the_end(g->members[i].process.role) && g->members[i].pid > 0 &&
+            !g->members[i].closed)
+            return true;
+    return false;
 }
 
 void generation_kill(struct generation *g)

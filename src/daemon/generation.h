@@ -18,7 +18,7 @@ struct member { /* one process */
     struct process process;
     pid_t pid; /* 0: not started, or reaped */
     struct channel control;
-    bool ready;
+    bool ready, closed;
     bool told; /* why it ends: its exit says no more */
 };
 
@@ -54,6 +54,8 @@ bool generation_reap(struct generation *g, pid_t pid, int status);
 void generation_drain(struct generation *g, unsigned seconds);
 /* Did it fail, and is it known why? */
 bool generation_failed(const struct generation *g);
+/* While it drains: might a process of it still take a new connection? */
+bool generation_is_open(const struct generation *g);
 /* SIGKILL to all; they still must be reaped. */
 void generation_kill(struct generation *g);
 bool generation_ended(const struct generation *g); /* no process is left */

@@ -27,6 +27,7 @@ enum message {
     /* any → supervisor: set up and confined; supervisor → any: finish what there is, then end */
     MESSAGE_READY,
     MESSAGE_DRAIN,
+    MESSAGE_CLOSED, /* any → supervisor, after that: who connects now is none of its */
     MESSAGE_FAILED, /* any → supervisor, why it ends: int32_t code, text, NUL, hint, NUL */
 
     /* gate → front (SOCK_SEQPACKET, with the socket as SCM_RIGHTS); gate → keeper */

@@ -86,17 +86,24 @@ static void answer_nothing(struct evhttp_request *request, void *arg)
 }
 
 /* ---- the supervisor ---- */
+/* Accepts no more; the loop ends with the last connection, which REQUEST_SECONDS bound. */
+static int drain(struct monitor *m, struct error *err)
+{
+    for (size_t i = 0; i < m->listener_count; i++)
+        evconnlistener_disable(m->listeners[i]);
+    event_del(m->resume);
+    event_del(m->news);
+    return channel_send(&m->control, MESSAGE_CLOSED, 0, NULL, 0, err);
+}
+
 static void take_news(evutil_socket_t fd, short what, void *arg)
 {
     struct monitor *m = arg;
     struct frame f;
     struct error err = {0};
     int r = channel_fill(&m->control, &err);
-    while (r == 0 && (r = channel_next(&m->control, &f, &err)) > 0) {
-        if (f.type == MESSAGE_DRAIN)
-            event_base_loopexit(m->base, NULL);
-        r = 0;
-    }
+    while (r == 0 && (r = channel_next(&m->control, &f, &err)) > 0)
+        r = f.type == MESSAGE_DRAIN ? drain(m, &err) : 0;
     if (r < 0 || m->control.ended)
         event_base_loopbreak(m->base);
 }

@@ -20,6 +20,8 @@
 #define BACKOFF_LAST SECONDS(10)
 #define STEADY SECONDS(60) /* a generation that served so long did not fail at its start */
 #define DRAIN_EXTRA 15     /* seconds beyond the deadline of the last request */
+#define CLOSE_SECONDS 10   /* so long a reload waits for the old generation to take no more guests \
+                            */
 #define DRAINING_MAX 4     /* generations; of more, the oldest is ended */
 
 struct supervisor {
@@ -30,6 +32,7 @@ struct supervisor {
     struct setup good, candidate; /* of what serves or served last; of a reload under way */
     struct generation *all;
     uint64_t restart_at, backoff; /* 0: no restart is due */
+    uint64_t announce_by;         /* 0: what serves is announced */
     bool reload, stopping;
     struct error failure; /* of the first start */
 };
@@ -92,8 +95,22 @@ static void promote(struct supervisor *s, struct generation *g)
         adopt_candidate(s);
     g->plan.setup = NULL;
     s->restart_at = 0;
-    metrics_set(METRIC_GENERATION, g->plan.number);
-    log_line(LOG_INFO, "generation %" PRIu64 " serves", g->plan.number);
+    s->announce_by = clock_now() + SECONDS(CLOSE_SECONDS);
+}
+
+/* Whoever knows that a reload is over must not meet what was before it. */
+static void announce(struct supervisor *s)
+{
+    const struct generation *serving = find_state(s, GENERATION_SERVING);
+    bool late = s->announce_by <= clock_now();
+    for (const struct generation *g = s->all; g && !late; g = g->next)
+        if (g->state == GENERATION_DRAINING && generation_is_open(g))
+            return;
+    s->announce_by = 0;
+    if (!serving)
+        return;
+    metrics_set(METRIC_GENERATION, serving->plan.number);
+    log_line(LOG_INFO, "generation %" PRIu64 " serves", serving->plan.number);
     tell_state(s, NULL);
 }
 
@@ -201,7 +218,7 @@ static void stop(struct supervisor *s)
 {
     bool again = s->stopping;
     s->stopping = true;
-    s->restart_at = 0;
+    s->restart_at = s->announce_by = 0;
     sd_notify(0, "STOPPING=1\nSTATUS=Finishing the connections that there are");
     log_line(LOG_INFO, again ? "ending at once" : "finishing the connections that there are");
     for (struct generation *g = s->all; g; g = g->next) {
@@ -292,6 +309,8 @@ static void clean_up(struct supervisor *s)
 static uint64_t next_deadline(const struct supervisor *s)
 {
     uint64_t first = s->restart_at ? s->restart_at : UINT64_MAX;
+    if (s->announce_by && s->announce_by < first)
+        first = s->announce_by;
     for (const struct generation *g = s->all; g; g = g->next) {
         if (g->state != GENERATION_SERVING && g->deadline < first)
             first = g->deadline;
@@ -334,7 +353,9 @@ static int serve(struct supervisor *s, struct error *err)
         for (struct generation *g = s->all; g; g = g->next)
             look_at(s, g);
         clean_up(s);
-        bool busy = s->stopping || find_state(s, GENERATION_STARTING);
+        if (s->announce_by)
+            announce(s);
+        bool busy = s->stopping || s->announce_by || find_state(s, GENERATION_STARTING);
         if (!busy && s->reload)
             reload_now(s);
         else if (!busy && s->restart_at && s->restart_at <= clock_now())

@@ -142,7 +142,7 @@ static int serve_one(int fd, struct channel *peers, struct error *err)
 static bool stop_supervisor_for_a_while(struct process *p)
 {
     const pid_t supervisor = getppid();
-    if (!asked(p, "late") || metrics_get(METRIC_GENERATION) > 0)
+    if (!asked(p, "late") || metrics_get(METRIC_RESTARTS) > 0)
         return false;
     kill(supervisor, SIGSTOP);
     if (fork() == 0) {

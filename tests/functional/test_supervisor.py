@@ -164,7 +164,7 @@ ONE_GENERATION = sorted(["gate 0", "front 0", "front 1", "appraiser 0", "apprais
 class Life(Broker):
     def test_starts_serves_and_stops(self):
         self.started()
-        self.assertEqual(self.roles(), ONE_GENERATION)
+        wait_until(lambda: self.roles() == ONE_GENERATION, self.roles)
         self.assertIn(self.serving(), children(self.process.pid))
         self.assertTrue((self.folder / "admin.sock").is_socket())
         self.assertEqual((self.folder / "admin.sock").stat().st_mode & 0o777, 0o600)
@@ -242,7 +242,8 @@ class Start(Broker):
 
     def test_a_crash_at_the_first_guest_is_no_bad_start(self):
         """The supervisor, busy elsewhere, hears of both at once."""
-        self.started("late-gate")
+        self.configure("late-gate")
+        self.start()
         self.notified("starting a new generation")
         self.notified("READY=1")
         self.assertIsNotNone(self.serving())
@@ -303,6 +304,33 @@ class Reload(Broker):
         self.assertEqual(self.ask(connection), old)  # its generation is still there
         self.assertNotEqual(new, old)
         connection.shutdown(socket.SHUT_RDWR)
+        wait_until(lambda: self.roles() == ONE_GENERATION, "the old generation does not end")
+        self.stop()
+
+    def test_it_is_over_when_nobody_meets_the_old_any_more(self):
+        """An old process that has not heard yet could still take a connection."""
+        self.started()
+        (old,) = [pid for pid, role in children(self.process.pid).items() if role == "admin 0"]
+        os.kill(old, signal.SIGSTOP)
+        self.process.send_signal(signal.SIGHUP)
+        self.notified("RELOADING=1")
+        wait_until(lambda: self.roles() == sorted([*ONE_GENERATION, "admin 0"]),
+                   "the new generation does not start, or the old one does not drain")
+        self.assertIn("\nencroot_generation 1\n", self.monitor("/metrics")[1])
+        self.assertNotIn("generation 2 serves", self.text())
+        os.kill(old, signal.SIGCONT)
+        self.notified("READY=1")
+        self.assertIn("\nencroot_generation 2\n", self.monitor("/metrics")[1])
+        self.stop()
+
+    def test_who_watches_is_answered_all_the_same(self):
+        self.started()
+        with socket.create_connection(("127.0.0.1", self.port("monitor-listen")), PATIENCE) as c:
+            c.sendall(b"GET /healthz HTTP/1.1\r\n")
+            self.monitor("/healthz")  # behind it, so it was accepted
+            self.hangup()
+            c.sendall(b"Host: b\r\n\r\n")
+            self.assertTrue(c.makefile("rb").read().startswith(b"HTTP/1.1 200 OK\r\n"))
         wait_until(lambda: self.roles() == ONE_GENERATION, "the old generation does not end")
         self.stop()
 
@@ -392,13 +420,18 @@ class Failure(Broker):
     def test_connections_wait_for_the_next_generation(self):
         self.started()
         old = self.serving()
+        (gate,) = [pid for pid, role in children(self.process.pid).items() if role == "gate 0"]
+        descriptors = lambda: len(os.listdir(f"/proc/{gate}/fd"))
+        wait_until(lambda: descriptors() == 11, "the gate does not let go of a connection")
         os.kill(old, signal.SIGSTOP)  # its gate waits for it: nobody accepts
         connection = self.connect()
         connection.sendall(b"?")
+        wait_until(lambda: descriptors() == 12, "the gate takes no connection")
         waiting = self.connect()
         waiting.sendall(b"?")
         os.kill(old, signal.SIGKILL)
         self.assertNotIn(waiting.makefile().readline(), ("", f"{old}\n"))
+        waiting.shutdown(socket.SHUT_RDWR)
         self.stop()
 
     def test_restarts_slow_down(self):
@@ -445,7 +478,7 @@ class Monitor(Broker):
         for connection in crowd[2:]:
             connection.close()
         self.assertEqual(self.monitor("/healthz"), (200, "ok\n"))
-        self.assertEqual(self.roles(), ONE_GENERATION)
+        wait_until(lambda: self.roles() == ONE_GENERATION, self.roles)
         self.stop()
 
 

@@ -37,7 +37,7 @@ void report_add(struct report *r, uint64_t number, const struct answer *a, uint6
         add_latency(r, latency);
     else if (a->outcome == OUTCOME_DENIED)
         memcpy(r->last_refusal, a->id, sizeof(r->last_refusal));
-    else
+    if (a->text[0] && a->outcome != OUTCOME_DENIED)
         memcpy(r->last_failure, a->text, sizeof(r->last_failure));
     if (r->log)
         fprintf(r->log, "%" PRIu64 " %s attempts=%u us=%" PRIu64 " %s\n", number, names[a->outcome],

@@ -13,7 +13,7 @@ struct report {
     uint64_t attempts;
     uint64_t *latencies; /* nanoseconds, of what was released */
     size_t count, room;
-    char last_failure[256]; /* of a request that ended as OUTCOME_UNAVAILABLE or _FAILED */
+    char last_failure[256]; /* of an attempt, whatever became of its request */
     char last_refusal[64];  /* correlation id */
     FILE *log;              /* one line a request, if not NULL */
 };

@@ -35,7 +35,7 @@ struct answer {
     unsigned attempts;
     char secret_sha256[DIGEST_HEX_SIZE]; /* of what was released */
     char id[64];                         /* of what was refused */
-    char text[256];                      /* why the last attempt failed */
+    char text[256];                      /* why the last attempt that failed did */
 };
 
 /* The `number`-th guest: it owns one volume and begins with one broker, both by its number. */
