@@ -100,7 +100,7 @@ static int send_decision(struct appraiser *a, const struct work *w, struct messa
 {
     _buffer_ struct buffer findings = {0};
     d->passed = findings_pass(f);
-    if (a->keep == EVIDENCE_KEEP_NONE || (a->keep == EVIDENCE_KEEP_REFUSED && d->passed))
+    if (a->keep == EVIDENCE_KEEP_NONE) /* else the keeper may still refuse, and keep it */
         evidence = BYTES_NONE;
     int r = sha256(d->request_sha256, buffer_bytes(&w->body), err);
     if (r == 0)
