@@ -135,16 +135,35 @@ static int put_evidence(json_t *o, const struct audit_entry *e)
            put_hash(o, "evidence_sha256", e->evidence_sha256);
 }
 
-static int put_decision(json_t *o, const struct audit_entry *e)
+const char *audit_verdict_name(enum audit_verdict v)
 {
-    char now[UTC_TEXT_SIZE];
-    int r = utc_format(e->time, now);
+    static const char *const names[AUDIT_VERDICTS] = {
+        [AUDIT_DENIED] = "denied", [AUDIT_GRANTED] = "granted", [AUDIT_CHANGED] = "changed"};
+    return names[v];
+}
+
+static int put_verdict(json_t *o, enum audit_verdict v)
+{
+    return json_object_set_new(o, "verdict", json_string(audit_verdict_name(v)));
+}
+
+/* What every record has. */
+static int put_head(json_t *o, const struct audit_state *last, const char *id, const char *broker,
+                    time_t time)
+{
+    char text[UTC_TEXT_SIZE];
+    int r = utc_format(time, text);
     if (r < 0)
         return r;
-    return json_object_set_new(o, "time", json_string(now)) | put_text(o, "id", e->id) |
-           json_object_set_new(o, "broker", short_text(e->broker, WHO_MAX)) |
-           json_object_set_new(o, "peer", short_text(e->peer, WHO_MAX)) |
-           json_object_set_new(o, "verdict", json_string(e->granted ? "granted" : "denied")) |
+    return json_object_set_new(o, "sequence", json_integer((json_int_t)last->sequence + 1)) |
+           put_hash(o, "previous", last->hash) | json_object_set_new(o, "time", json_string(text)) |
+           put_text(o, "id", id) | json_object_set_new(o, "broker", short_text(broker, WHO_MAX));
+}
+
+static int put_decision(json_t *o, const struct audit_entry *e)
+{
+    return json_object_set_new(o, "peer", short_text(e->peer, WHO_MAX)) |
+           put_verdict(o, e->granted ? AUDIT_GRANTED : AUDIT_DENIED) |
            json_object_set_new(o, "recovered", json_integer((json_int_t)e->recovered)) |
            put_hash(o, "request_sha256", e->request_sha256) | put_evidence(o, e) |
            put_findings(o, e);
@@ -193,22 +212,59 @@ static int format_hashed(json_t *record, struct buffer *ret, uint8_t ret_hash[AU
     return 0;
 }
 
-int audit_make(const struct audit_state *last, const struct audit_entry *e, struct buffer *ret,
-               struct audit_state *ret_next, struct error *err)
+/* `o`: a record without its hash, or NULL. */
+static int finish(json_t *o, const struct audit_state *last, struct buffer *ret,
+                  struct audit_state *ret_next, struct error *err)
 {
     struct audit_state next = {.sequence = last->sequence + 1};
-    if (e->granted && !findings_pass(e->findings))
-        return error_set(err, EINVAL, "a release that the findings contradict");
-    if (next.sequence > INT64_MAX)
-        return error_set(err, EOVERFLOW, "no number is left for a record of the audit");
-    _json_ json_t *o = json_object();
-    if (!o || put_decision(o, e) < 0 || put_hash(o, "previous", last->hash) < 0 ||
-        json_object_set_new(o, "sequence", json_integer((json_int_t)next.sequence)) < 0)
-        return error_set(err, ENOMEM, "making a record of the audit");
-    int r = format_hashed(o, ret, next.hash, err);
+    int r = o ? format_hashed(o, ret, next.hash, err)
+              : error_set(err, ENOMEM, "making a record of the audit");
     if (r == 0)
         *ret_next = next;
     return r;
+}
+
+static int check_room(const struct audit_state *last, struct error *err)
+{
+    return last->sequence < INT64_MAX
+               ? 0
+               : error_set(err, EOVERFLOW, "no number is left for a record of the audit");
+}
+
+int audit_make(const struct audit_state *last, const struct audit_entry *e, struct buffer *ret,
+               struct audit_state *ret_next, struct error *err)
+{
+    _json_ json_t *o = json_object();
+    if (e->granted && !findings_pass(e->findings))
+        return error_set(err, EINVAL, "a release that the findings contradict");
+    int r = check_room(last, err);
+    if (r < 0)
+        return r;
+    bool made = o && put_head(o, last, e->id, e->broker, e->time) == 0 && put_decision(o, e) >= 0;
+    return finish(made ? o : NULL, last, ret, ret_next, err);
+}
+
+static int put_change(json_t *o, const struct audit_change *c)
+{
+    char volume[UUID_TEXT_SIZE];
+    if (c->volume)
+        uuid_format(c->volume, volume);
+    return put_verdict(o, AUDIT_CHANGED) | put_text(o, "action", c->action) |
+           json_object_set_new(o, "user", short_text(c->user, WHO_MAX)) |
+           json_object_set_new(o, "volume", c->volume ? json_string(volume) : json_null()) |
+           json_object_set_new(o, "detail",
+                               c->detail ? short_text(c->detail, AUDIT_TEXT_MAX) : json_null());
+}
+
+int audit_make_change(const struct audit_state *last, const struct audit_change *c,
+                      struct buffer *ret, struct audit_state *ret_next, struct error *err)
+{
+    _json_ json_t *o = json_object();
+    int r = check_room(last, err);
+    if (r < 0)
+        return r;
+    bool made = o && put_head(o, last, c->id, c->broker, c->time) == 0 && put_change(o, c) == 0;
+    return finish(made ? o : NULL, last, ret, ret_next, err);
 }
 
 /* ---- the chain ---- */

@@ -1,6 +1,7 @@
 /*
- * The audit: a chain of records, one for each decision. A record is one JSON object in one form
- * (jansson's with JSON_COMPACT and JSON_SORT_KEYS), which holds the hash of the record before it:
+ * The audit: a chain of records, one for each decision, and one for each change that somebody made
+ * of what is decided by. A record is one JSON object in one form (jansson's with JSON_COMPACT and
+ * JSON_SORT_KEYS), which holds the hash of the record before it:
  *
  *   hash = SHA-256("encroot audit v1" ‖ 0 ‖ the record's text without its member "hash")
  *
@@ -24,7 +25,8 @@ struct audit_state {
     uint8_t hash[AUDIT_HASH_SIZE];
 };
 
-/* What a record is made of, borrowed. Neither this nor a record has a secret in it (K5). */
+/* What a decision's record is made of, borrowed. Neither this nor a record has a secret in it (K5).
+ */
 struct audit_entry {
     const char *id; /* of the decision: RELEASE_ID_SIZE - 1 hex digits */
     const struct findings *findings;
@@ -48,16 +50,37 @@ struct audit_entry {
 int audit_make(const struct audit_state *last, const struct audit_entry *e, struct buffer *ret,
                struct audit_state *ret_next, struct error *err) _must_use_;
 
+/* What a change's record is made of, borrowed. */
+struct audit_change {
+    const char *id;        /* as of a decision */
+    const char *action;    /* "volume.add": lower-case letters and full stops */
+    const char *user;      /* who made it, not empty */
+    const uint8_t *volume; /* 16 bytes; NULL: of no volume, or of all */
+    const char *detail;    /* how, not empty; NULL: there is no more to say */
+    const char *broker;    /* the name of the one that was told, not empty */
+    time_t time;
+};
+
+/* As audit_make. */
+int audit_make_change(const struct audit_state *last, const struct audit_change *c,
+                      struct buffer *ret, struct audit_state *ret_next,
+                      struct error *err) _must_use_;
+
+enum audit_verdict { AUDIT_DENIED, AUDIT_GRANTED, AUDIT_CHANGED, AUDIT_VERDICTS };
+const char *audit_verdict_name(enum audit_verdict v);
+
 struct audit_record {
     uint64_t sequence;
     uint8_t previous[AUDIT_HASH_SIZE];
     uint8_t hash[AUDIT_HASH_SIZE]; /* as the record says */
-    bool granted;
+    enum audit_verdict verdict;
     uint64_t recovered;
-    const char *time, *id, *broker, *peer; /* borrowed from `json`, as all texts here */
-    const char *volume;                    /* NULL: there was no readable evidence */
-    const char *reason;                    /* the check that rejected first; NULL when granted */
-    json_t *json;                          /* the whole of it; owned */
+    const char *time, *id, *broker; /* borrowed from `json`, as all texts here */
+    const char *volume;             /* NULL: there was no readable evidence; a change: of none */
+    const char *peer, *reason;      /* a decision's; the check that rejected first, if any did */
+    const char *user, *action;      /* a change's, else NULL */
+    const char *detail;             /* a change's, or NULL */
+    json_t *json;                   /* the whole of it; owned */
 };
 
 /*

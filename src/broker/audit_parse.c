@@ -38,46 +38,71 @@ static bool is_volume(const char *text)
     return strcmp(text, again) == 0;
 }
 
-static bool is_verdict(const char *text)
-{
-    return strcmp(text, "granted") == 0 || strcmp(text, "denied") == 0;
-}
-
 static bool is_text(const char *text)
 {
     return text[0] != '\0';
 }
 
-/* The members that are text. Those of the evidence are null when it could not be read. */
-static const struct member {
+static bool is_action(const char *text)
+{
+    return is_text(text) && text[strspn(text, "abcdefghijklmnopqrstuvwxyz.")] == '\0';
+}
+
+/* The members that are text, and may be null: those of evidence are all null, or none. */
+enum nullable { NEVER_NULL = 0, MAY_BE_NULL, NULL_AS_VOLUME };
+
+struct member {
     const char *key;
-    bool of_evidence;
+    enum nullable null;
     bool (*is)(const char *text);
     const char *form;
-} texts[] = {
-    {"time", false, is_time, "a time like 2026-01-31T23:59:59Z"},
-    {"id", false, is_id, "32 lower-case hexadecimal digits"},
-    {"broker", false, is_text, "a name"},
-    {"peer", false, is_text, "an address"},
-    {"verdict", false, is_verdict, "\"granted\" or \"denied\""},
-    {"request_sha256", false, is_hash, "64 lower-case hexadecimal digits"},
-    {"previous", false, is_hash, "64 lower-case hexadecimal digits"},
-    {"hash", false, is_hash, "64 lower-case hexadecimal digits"},
-    {"volume", true, is_volume, "a UUID or null"},
-    {"platform", true, is_text, "a name or null"},
-    {"evidence_sha256", true, is_hash, "64 lower-case hexadecimal digits or null"},
 };
 
-static int check_texts(const json_t *o, const char *name, struct error *err)
+static const struct member head_texts[] = {
+    {"time", NEVER_NULL, is_time, "a time like 2026-01-31T23:59:59Z"},
+    {"id", NEVER_NULL, is_id, "32 lower-case hexadecimal digits"},
+    {"broker", NEVER_NULL, is_text, "a name"},
+    {"previous", NEVER_NULL, is_hash, "64 lower-case hexadecimal digits"},
+    {"hash", NEVER_NULL, is_hash, "64 lower-case hexadecimal digits"},
+    {"volume", MAY_BE_NULL, is_volume, "a UUID or null"},
+    {0},
+};
+
+static const struct member decision_texts[] = {
+    {"peer", NEVER_NULL, is_text, "an address"},
+    {"request_sha256", NEVER_NULL, is_hash, "64 lower-case hexadecimal digits"},
+    {"platform", NULL_AS_VOLUME, is_text, "a name, or null as \"volume\" is"},
+    {"evidence_sha256", NULL_AS_VOLUME, is_hash,
+     "64 lower-case hexadecimal digits, or null as \"volume\" is"},
+    {0},
+};
+
+static const struct member change_texts[] = {
+    {"action", NEVER_NULL, is_action, "lower-case letters and full stops"},
+    {"user", NEVER_NULL, is_text, "a name"},
+    {"detail", MAY_BE_NULL, is_text, "a text or null"},
+    {0},
+};
+
+static const char *const decision_keys[] = {
+    "broker",   "evidence_sha256", "findings",       "hash",
+    "id",       "omitted",         "peer",           "platform",
+    "previous", "recovered",       "request_sha256", "sequence",
+    "time",     "verdict",         "volume",         NULL};
+static const char *const change_keys[] = {"action", "broker",   "detail",   "hash",
+                                          "id",     "previous", "sequence", "time",
+                                          "user",   "verdict",  "volume",   NULL};
+
+static int check_texts(const json_t *o, const struct member *texts, const char *name,
+                       struct error *err)
 {
-    bool readable = !json_is_null(json_object_get(o, "volume"));
-    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-        const struct member *m = &texts[i];
+    bool no_volume = json_is_null(json_object_get(o, "volume"));
+    for (const struct member *m = texts; m->key; m++) {
         const json_t *v = json_object_get(o, m->key);
-        bool null = m->of_evidence && !readable;
-        if (null ? !json_is_null(v) : !json_is_string(v) || !m->is(json_string_value(v)))
-            return error_set(err, EINVAL, "%s: \"%s\" must be %s", name, m->key,
-                             null ? "null, as \"volume\" is" : m->form);
+        bool null = json_is_null(v);
+        bool allowed = m->null == NULL_AS_VOLUME ? null == no_volume : !null || m->null;
+        if (!allowed || (!null && (!json_is_string(v) || !m->is(json_string_value(v)))))
+            return error_set(err, EINVAL, "%s: \"%s\" must be %s", name, m->key, m->form);
     }
     return 0;
 }
@@ -143,31 +168,59 @@ static int check_form(const json_t *o, struct bytes text, const char *name, stru
     return r;
 }
 
-static int read_numbers(struct audit_record *a, const char *name, struct error *err)
+static int read_verdict(struct audit_record *a, const char *name, struct error *err)
+{
+    const char *text = json_string_value(json_object_get(a->json, "verdict"));
+    for (enum audit_verdict v = 0; text && v < AUDIT_VERDICTS; v++)
+        if (strcmp(text, audit_verdict_name(v)) == 0) {
+            a->verdict = v;
+            return 0;
+        }
+    return error_set(err, EINVAL, "%s: \"verdict\" must be \"granted\", \"denied\" or \"changed\"",
+                     name);
+}
+
+static int read_decision(struct audit_record *a, const char *name, struct error *err)
 {
     uint64_t omitted;
-    int r = json_get_uint(a->json, "sequence", INT64_MAX, &a->sequence, name, err);
+    int r = json_only_keys(a->json, decision_keys, name, err);
+    if (r == 0)
+        r = check_texts(a->json, decision_texts, name, err);
     if (r == 0)
         r = json_get_uint(a->json, "recovered", INT64_MAX, &a->recovered, name, err);
     if (r == 0)
         r = json_get_uint(a->json, "omitted", INT64_MAX, &omitted, name, err);
-    return r;
+    if (r < 0)
+        return r;
+    a->peer = json_string_value(json_object_get(a->json, "peer"));
+    return check_findings(a->json, &a->reason, a->verdict == AUDIT_GRANTED, name, err);
+}
+
+static int read_change(struct audit_record *a, const char *name, struct error *err)
+{
+    int r = json_only_keys(a->json, change_keys, name, err);
+    if (r == 0)
+        r = check_texts(a->json, change_texts, name, err);
+    if (r < 0)
+        return r;
+    a->action = json_string_value(json_object_get(a->json, "action"));
+    a->user = json_string_value(json_object_get(a->json, "user"));
+    a->detail = json_string_value(json_object_get(a->json, "detail"));
+    return 0;
 }
 
 static int read_record(struct audit_record *a, struct bytes text, const char *name,
                        struct error *err)
 {
-    static const char *const known[] = {"broker",   "evidence_sha256", "findings",       "hash",
-                                        "id",       "omitted",         "peer",           "platform",
-                                        "previous", "recovered",       "request_sha256", "sequence",
-                                        "time",     "verdict",         "volume",         NULL};
     int r = json_is_object(a->json)
-                ? json_only_keys(a->json, known, name, err)
+                ? read_verdict(a, name, err)
                 : error_set(err, EINVAL, "%s: a record must be an object", name);
     if (r == 0)
-        r = check_texts(a->json, name, err);
+        r = check_texts(a->json, head_texts, name, err);
     if (r == 0)
-        r = read_numbers(a, name, err);
+        r = (a->verdict == AUDIT_CHANGED ? read_change : read_decision)(a, name, err);
+    if (r == 0)
+        r = json_get_uint(a->json, "sequence", INT64_MAX, &a->sequence, name, err);
     if (r == 0)
         r = check_form(a->json, text, name, err);
     if (r == 0)
@@ -179,10 +232,8 @@ static int read_record(struct audit_record *a, struct bytes text, const char *na
     a->time = json_string_value(json_object_get(a->json, "time"));
     a->id = json_string_value(json_object_get(a->json, "id"));
     a->broker = json_string_value(json_object_get(a->json, "broker"));
-    a->peer = json_string_value(json_object_get(a->json, "peer"));
     a->volume = json_string_value(json_object_get(a->json, "volume"));
-    a->granted = strcmp(json_string_value(json_object_get(a->json, "verdict")), "granted") == 0;
-    return check_findings(a->json, &a->reason, a->granted, name, err);
+    return 0;
 }
 
 int audit_parse(struct audit_record *ret, struct bytes text, const char *name, struct error *err)

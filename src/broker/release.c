@@ -5,16 +5,21 @@
 #include <string.h>
 #include <sys/random.h>
 
-int release_answer_begin(struct release_answer *ret, struct error *err)
+int release_make_id(char ret[RELEASE_ID_SIZE], struct error *err)
 {
     uint8_t random[(RELEASE_ID_SIZE - 1) / 2];
-    *ret = (struct release_answer){0};
-    release_answer_refuse(ret, 503, "unavailable");
     if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
         return error_set(err, EIO, "no random numbers");
-    hex_encode(BYTES_OF(random), ret->id);
-    release_answer_refuse(ret, 503, "unavailable");
+    hex_encode(BYTES_OF(random), ret);
     return 0;
+}
+
+int release_answer_begin(struct release_answer *ret, struct error *err)
+{
+    *ret = (struct release_answer){0};
+    int r = release_make_id(ret->id, err);
+    release_answer_refuse(ret, 503, "unavailable");
+    return r;
 }
 
 void release_answer_refuse(struct release_answer *a, int status, const char *code)

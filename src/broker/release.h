@@ -75,6 +75,8 @@ int release_appraise(const struct evidence *e, const uint8_t *volume,
                      const struct appraisal_policy *policy, struct findings *f,
                      struct error *err) _must_use_;
 
+/* A correlation id: 128 random bits. */
+int release_make_id(char ret[RELEASE_ID_SIZE], struct error *err) _must_use_;
 /* A new answer: a correlation id, and 503 until something else is decided. */
 int release_answer_begin(struct release_answer *ret, struct error *err) _must_use_;
 /* An answer that says no: status, code and id only. */

@@ -75,8 +75,9 @@ static void appraise_again(struct audit_kept *k, const struct admin_client *c)
     struct error err = {0};
     if (!k->evidence || !k->record.volume) {
         snprintf(k->why_not, sizeof(k->why_not), "%s",
-                 k->record.volume ? "not kept (evidence-keep, evidence-megabytes in encrootd.conf(5))"
-                                  : "there was none that could be read");
+                 k->record.volume
+                     ? "not kept (evidence-keep, evidence-megabytes in encrootd.conf(5))"
+                     : "there was none that could be read");
         return;
     }
     int r = read_evidence(&evidence, k, &err);
@@ -113,7 +114,8 @@ int audit_kept_get(struct audit_kept *ret, const struct admin_client *c, const c
     if (strcmp(ret->record.id, id) != 0)
         return error_set(err, EPROTO, "%s: answered with another record, %s", c->address.text,
                          ret->record.id);
-    appraise_again(ret, c);
+    if (ret->record.verdict != AUDIT_CHANGED)
+        appraise_again(ret, c);
     return 0;
 }
 
@@ -131,6 +133,8 @@ json_t *audit_kept_json(const struct audit_kept *k)
 
 void audit_kept_print(const struct audit_kept *k)
 {
+    if (k->record.verdict == AUDIT_CHANGED)
+        return;
     if (!k->appraised) {
         plain_line(stdout, "evidence         %s", k->why_not);
         return;

@@ -1,4 +1,4 @@
-/* `encroot audit show ID`: one decision, with every reason. */
+/* `encroot audit show ID`: one decision, with every reason; or one change. */
 #include "cli/audit_kept.h"
 #include "cli/audit_options.h"
 #include "cli/command.h"
@@ -50,9 +50,9 @@ static void print_findings(const json_t *record)
 static void print_text(const struct audit_record *r)
 {
     static const char *const members[] = {
-        "time",   "id",   "verdict",        "volume",          "platform",
-        "broker", "peer", "request_sha256", "evidence_sha256", "previous",
-        "hash",
+        "time",     "id",       "verdict", "action", "user",           "volume",
+        "detail",   "platform", "broker",  "peer",   "request_sha256", "evidence_sha256",
+        "previous", "hash",
     };
     printf("%-*s %" PRIu64 "\n", LABEL_WIDTH, "sequence", r->sequence);
     for (size_t i = 0; i < ARRAY_SIZE(members); i++)
@@ -60,7 +60,8 @@ static void print_text(const struct audit_record *r)
     if (r->recovered)
         printf("%-*s %" PRIu64 " bytes of an unfinished record before it were moved away\n",
                LABEL_WIDTH, "recovered", r->recovered);
-    print_findings(r->json);
+    if (r->verdict != AUDIT_CHANGED)
+        print_findings(r->json);
 }
 
 /* The whole log is read: a record is worth as much as its chain. */
@@ -80,7 +81,7 @@ static int show(struct audit_reader *a, const char *id, bool json, struct error 
         }
     }
     if (r == 0 && !found)
-        r = error_hint(err, error_set(err, ENOENT, "%s: no decision has the id %s", a->path, id),
+        r = error_hint(err, error_set(err, ENOENT, "%s: no record has the id %s", a->path, id),
                        "`encroot audit list` lists them");
     return r;
 }
@@ -129,7 +130,9 @@ int cmd_audit_show(int argc, char **argv)
     const struct usage usage = {
         .synopsis = "encroot audit show ID [-d DIR | --broker [ADDRESS]] [--json]",
         .about =
-            "Show one decision of `encroot unlock`, or of a broker, as it was recorded: of a\n"
+            "Show one decision of `encroot unlock`, or of a broker, or one change of what a "
+            "broker\n"
+            "decides by, as it was recorded: of a\n"
             "denial each check that rejected, what was expected, what came, and what to do if\n"
             "the change was intended. A refused guest shows the id on its console. The chain\n"
             "of a folder's records is verified on the way; of a broker's this record is. If the\n"

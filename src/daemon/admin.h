@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "base/secret.h"
 #include "crypto/tls_mutual.h"
+#include "daemon/change.h"
 #include "daemon/messages.h"
 #include "daemon/process.h"
 #include "protocol/http.h"
@@ -27,11 +28,10 @@
 /* A policy, or a volume with its policy and reference values. */
 #define ADMIN_BODY_LARGE (STORE_POLICY_MAX + ADMIN_BODY_SMALL)
 #define ADMIN_LIST_MAX 1000 /* entries of one answer; what is behind is asked for by `after` */
-#define ADMIN_USER_MAX 128
 
 struct admin_user {
     enum admin_role role;
-    char name[ADMIN_USER_MAX]; /* for logs and decisions: "alice (uid 1000)" */
+    char name[CHANGE_USER_MAX]; /* for logs and records: "alice (uid 1000)" */
 };
 
 /* Whoever may use the UNIX socket; resolved before the process is confined. */
@@ -95,7 +95,8 @@ struct admin_call {
         const char *key, *value;
     } query[ADMIN_QUERY_MAX];
     size_t query_count;
-    json_t *body; /* an object; NULL where the route has no body */
+    json_t *body;         /* an object; NULL where the route has no body */
+    struct change change; /* what was done, for the audit */
     struct admin_reply reply;
 };
 
@@ -121,7 +122,14 @@ void admin_call_free(struct admin_call *c);
 /* ---- for handlers: admin_call.c ---- */
 /* Takes `j` over (NULL: out of memory). Status 200, 201. */
 int admin_reply_json(struct admin_call *c, int status, json_t *j, struct error *err) _must_use_;
-/* One transaction around `work`: all of it or nothing. */
+/* One transaction around `work`, which sees all of one time and changes nothing. */
+int admin_look(struct admin_call *c,
+               int (*work)(struct admin_call *c, void *arg, struct error *err), void *arg,
+               struct error *err) _must_use_;
+/*
+ * One transaction around `work`, which says by change_note(&c->change, ...) what it did: that, and
+ * its record in the audit, or nothing. The log has it once it is durable.
+ */
 int admin_change(struct admin_call *c,
                  int (*work)(struct admin_call *c, void *arg, struct error *err), void *arg,
                  struct error *err) _must_use_;
@@ -141,8 +149,6 @@ json_t *admin_uuid(const uint8_t uuid[16]);
 /* One volume by a part of the path, which is a uuid or a name; the error says which. */
 int admin_find_volume(struct admin_call *c, const char *ref, struct store_volume *ret,
                       struct error *err) _must_use_;
-/* "changed volume" and the like into the log: who, what, which volume. */
-void admin_log(const struct admin_call *c, const char *what, const char *volume, const char *more);
 
 /* ---- admin_volume_json.c ---- */
 /* VOLUME, with the heads of its reference values. */
@@ -174,7 +180,8 @@ int admin_read_values(json_t *j, const char *where, struct store_values *ret,
 /* ---- admin_vault.c ---- */
 int admin_vault_wrap(struct admin *a, const uint8_t volume[16], const struct secret *s,
                      struct buffer *ret, struct error *err) _must_use_;
-int admin_vault_unwrap(struct admin *a, const uint8_t volume[16], struct bytes wrapped,
+/* Which is recorded as an export by this user before the secret is given out. */
+int admin_vault_unwrap(struct admin_call *c, const uint8_t volume[16], struct bytes wrapped,
                        struct secret **ret, struct error *err) _must_use_;
 
 /* ---- handlers ---- */

@@ -2,7 +2,6 @@
 #include "daemon/admin.h"
 #include "base/hex.h"
 #include "base/utc.h"
-#include "daemon/log.h"
 
 #include <string.h>
 
@@ -105,29 +104,43 @@ int admin_query_flag(const struct admin_call *c, const char *key, bool *ret, str
     return 0;
 }
 
-/* ---- changes ---- */
+/* ---- transactions ---- */
+static int in_transaction(struct admin_call *c,
+                          int (*work)(struct admin_call *c, void *arg, struct error *err),
+                          void *arg, bool changes, struct error *err)
+{
+    struct store *s = c->admin->store;
+    int r = store_begin(s, err);
+    if (r == 0)
+        r = work(c, arg, err);
+    if (r == 0 && changes)
+        r = change_record(&c->change, s, c->admin->config->name, time(NULL), err);
+    if (r == 0 && changes) {
+        r = store_commit(s, err);
+        if (r == -EHOSTDOWN)
+            error_hint(err, r, "whether it was done is not known: look before doing it again");
+    }
+    if (r < 0 || !changes)
+        store_rollback(s);
+    return r;
+}
+
+int admin_look(struct admin_call *c,
+               int (*work)(struct admin_call *c, void *arg, struct error *err), void *arg,
+               struct error *err)
+{
+    return in_transaction(c, work, arg, false, err);
+}
+
 int admin_change(struct admin_call *c,
                  int (*work)(struct admin_call *c, void *arg, struct error *err), void *arg,
                  struct error *err)
 {
-    int r = store_begin(c->admin->store, err);
+    snprintf(c->change.user, sizeof(c->change.user), "%s", c->user->name);
+    int r = in_transaction(c, work, arg, true, err);
     if (r == 0)
-        r = work(c, arg, err);
-    if (r == 0) {
-        r = store_commit(c->admin->store, err);
-        if (r == -EHOSTDOWN)
-            error_hint(err, r, "whether it was done is not known: look before doing it again");
-    }
-    if (r < 0)
-        store_rollback(c->admin->store);
+        change_tell(&c->change);
     return r;
-}
-
-void admin_log(const struct admin_call *c, const char *what, const char *volume, const char *more)
-{
-    const struct log_field fields[] = {
-        {"user", c->user->name}, {"volume", volume}, {"detail", more}, {NULL, NULL}};
-    log_event(LOG_NOTICE, what, fields);
 }
 
 int admin_find_volume(struct admin_call *c, const char *ref, struct store_volume *ret,

@@ -1,6 +1,5 @@
 /* /v1/volumes/REF/policy: what the owner wrote, and what guests are appraised by. */
 #include "daemon/admin.h"
-#include "base/hex.h"
 
 #include <inttypes.h>
 
@@ -51,14 +50,17 @@ static int set(struct admin_call *c, void *arg, struct error *err)
     store_volume_free(&a->volume);
     if (r == 0)
         r = admin_find_volume(c, c->words[0], &a->volume, err);
-    return r < 0 ? r : admin_volume_json(c, &a->volume, &a->result, err);
+    if (r < 0)
+        return r;
+    change_note(&c->change, CHANGE_POLICY_SET, a->volume.uuid, "revision %" PRIu64,
+                a->volume.revision);
+    return admin_volume_json(c, &a->volume, &a->result, err);
 }
 
 int admin_set_policy(struct admin_call *c, struct error *err)
 {
     static const char *const known[] = {"policy", "revision", NULL};
     struct policy_change a = {0};
-    char uuid[UUID_TEXT_SIZE], detail[64];
     int r = json_only_keys(c->body, known, "request", err);
     if (r == 0)
         r = json_get_object(c->body, "policy", &a.policy, "request", err);
@@ -66,13 +68,10 @@ int admin_set_policy(struct admin_call *c, struct error *err)
         r = json_get_uint(c->body, "revision", INT64_MAX, &a.revision, "request", err);
     if (r == 0)
         r = admin_change(c, set, &a, err);
-    uuid_format(a.volume.uuid, uuid);
-    snprintf(detail, sizeof(detail), "revision %" PRIu64, a.volume.revision);
     store_volume_free(&a.volume);
     if (r < 0) {
         json_decref(a.result);
         return r;
     }
-    admin_log(c, "set the policy", uuid, detail);
     return admin_reply_json(c, 200, a.result, err);
 }

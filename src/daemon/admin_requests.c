@@ -59,6 +59,7 @@ int admin_list_requests(struct admin_call *c, struct error *err)
 
 struct decision {
     enum store_request_state state;
+    enum change_action action;
     struct store_request request;
     json_t *result;
 };
@@ -84,16 +85,16 @@ static int decide(struct admin_call *c, void *arg, struct error *err)
     q->expires = now + (time_t)c->admin->config->approval_seconds;
     snprintf(q->decided_by, sizeof(q->decided_by), "%.*s", (int)sizeof(q->decided_by) - 1,
              c->user->name);
+    change_note(&c->change, d->action, q->volume, "request %s", q->id);
     r = store_request_put(c->admin->store, q, err);
     return r < 0 ? r : request_json(c, q, &d->result, err);
 }
 
-static int decide_request(struct admin_call *c, enum store_request_state state, const char *what,
-                          struct error *err)
+static int decide_request(struct admin_call *c, enum store_request_state state,
+                          enum change_action action, struct error *err)
 {
     static const char *const known[] = {NULL};
-    struct decision d = {.state = state};
-    char uuid[UUID_TEXT_SIZE];
+    struct decision d = {.state = state, .action = action};
     int r = json_only_keys(c->body, known, "request", err);
     if (r == 0)
         r = admin_change(c, decide, &d, err);
@@ -101,17 +102,15 @@ static int decide_request(struct admin_call *c, enum store_request_state state, 
         json_decref(d.result);
         return r;
     }
-    uuid_format(d.request.volume, uuid);
-    admin_log(c, what, uuid, d.request.id);
     return admin_reply_json(c, 200, d.result, err);
 }
 
 int admin_approve_request(struct admin_call *c, struct error *err)
 {
-    return decide_request(c, STORE_REQUEST_APPROVED, "approved a request", err);
+    return decide_request(c, STORE_REQUEST_APPROVED, CHANGE_REQUEST_APPROVE, err);
 }
 
 int admin_deny_request(struct admin_call *c, struct error *err)
 {
-    return decide_request(c, STORE_REQUEST_DENIED, "denied a request", err);
+    return decide_request(c, STORE_REQUEST_DENIED, CHANGE_REQUEST_DENY, err);
 }

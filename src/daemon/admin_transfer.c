@@ -158,6 +158,7 @@ static int add(struct admin_call *c, void *arg, struct error *err)
         r = store_values_add(s, a->volume.uuid, &a->versions.list[i], &version, err);
     if (r < 0)
         return r;
+    change_note(&c->change, CHANGE_VOLUME_ADD, a->volume.uuid, "%s", a->volume.name);
     _store_volume_ struct store_volume now = {0};
     r = store_volume_get(s, a->volume.uuid, &now, err);
     return r < 0 ? r : admin_volume_json(c, &now, &a->result, err);
@@ -167,17 +168,13 @@ static int add(struct admin_call *c, void *arg, struct error *err)
 int admin_add_volume(struct admin_call *c, struct error *err)
 {
     struct arrival a = {0};
-    char uuid[UUID_TEXT_SIZE];
     int r = read_arrival(c->body, &a, err);
     if (r == 0)
         r = admin_vault_wrap(c->admin, a.volume.uuid, a.secret, &a.volume.wrapped, err);
     if (r == 0)
         r = admin_change(c, add, &a, err);
-    if (r == 0) {
-        uuid_format(a.volume.uuid, uuid);
-        admin_log(c, "registered a volume", uuid, a.volume.name);
+    if (r == 0)
         r = admin_reply_json(c, 201, TAKE_PTR(a.result), err);
-    }
     arrival_free(&a);
     return r;
 }
@@ -239,7 +236,7 @@ static int put_secret(struct admin_call *c, struct departure *d, struct error *e
 {
     _secret_ struct secret *s = NULL;
     struct buffer text = {0};
-    int r = admin_vault_unwrap(c->admin, d->volume.uuid, buffer_bytes(&d->volume.wrapped), &s, err);
+    int r = admin_vault_unwrap(c, d->volume.uuid, buffer_bytes(&d->volume.wrapped), &s, err);
     if (r < 0)
         return r;
     if (buffer_reserve(&text, 64) < 0 || base64_encode(secret_bytes(s), &text) < 0 ||
@@ -254,19 +251,14 @@ static int put_secret(struct admin_call *c, struct departure *d, struct error *e
 int admin_export_volume(struct admin_call *c, struct error *err)
 {
     struct departure d = {0};
-    char uuid[UUID_TEXT_SIZE];
     bool secret;
     int r = admin_query_flag(c, "secret", &secret, err);
     if (r == 0 && secret && c->user->role < ADMIN_ADMIN)
         r = error_set(err, EACCES, "%s may read, but no secrets", c->user->name);
     if (r == 0)
-        r = admin_change(c, collect, &d, err);
+        r = admin_look(c, collect, &d, err);
     if (r == 0 && secret)
         r = put_secret(c, &d, err);
-    if (r == 0 && secret) {
-        uuid_format(d.volume.uuid, uuid);
-        admin_log(c, "exported a volume with its secret", uuid, d.volume.name);
-    }
     if (r == 0)
         r = admin_reply_json(c, 200, TAKE_PTR(d.out), err);
     json_decref(d.out);

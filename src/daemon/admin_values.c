@@ -1,7 +1,6 @@
 /* Reference values in versions. Each change makes the effective policy anew, in one transaction:
  * what no guest could pass is refused, and then nothing has changed. */
 #include "daemon/admin.h"
-#include "base/hex.h"
 #include "daemon/effective_policy.h"
 
 #include <inttypes.h>
@@ -89,7 +88,6 @@ int admin_policy_renew(struct admin_call *c, const uint8_t uuid[16], json_t *pol
 /* ---- POST /v1/volumes/REF/values ---- */
 struct addition {
     struct store_values values;
-    char uuid[UUID_TEXT_SIZE];
     uint32_t version;
 };
 
@@ -102,7 +100,8 @@ static int add(struct admin_call *c, void *arg, struct error *err)
         r = store_values_add(c->admin->store, v.uuid, &a->values, &a->version, err);
     if (r == 0)
         r = admin_policy_renew(c, v.uuid, NULL, err);
-    uuid_format(v.uuid, a->uuid);
+    change_note(&c->change, CHANGE_VALUES_ADD, v.uuid, "version %u \"%s\"", a->version,
+                a->values.label);
     return r;
 }
 
@@ -136,7 +135,6 @@ int admin_add_values(struct admin_call *c, struct error *err)
 {
     static const char *const known[] = {"label", "text", NULL};
     struct addition a = {0};
-    char detail[128];
     int r = json_only_keys(c->body, known, "request", err);
     if (r == 0)
         r = admin_read_values(c->body, "reference values", &a.values, err);
@@ -145,8 +143,6 @@ int admin_add_values(struct admin_call *c, struct error *err)
     buffer_free(&a.values.text);
     if (r < 0)
         return r;
-    snprintf(detail, sizeof(detail), "version %u \"%s\"", a.version, a.values.label);
-    admin_log(c, "added reference values", a.uuid, detail);
     return admin_reply_json(c, 201, json_pack("{s:I}", "version", (json_int_t)a.version), err);
 }
 
@@ -209,6 +205,8 @@ static int set_validity(struct admin_call *c, void *arg, struct error *err)
     r = store_values_set_valid(c->admin->store, a->volume.uuid, a->version, a->valid, err);
     if (r == -ENOENT)
         return no_version(a->version, err);
+    change_note(&c->change, a->valid ? CHANGE_VALUES_ENABLE : CHANGE_VALUES_DISABLE, a->volume.uuid,
+                "version %u", a->version);
     return r < 0 ? r : admin_policy_renew(c, a->volume.uuid, NULL, err);
 }
 
@@ -216,7 +214,6 @@ int admin_change_values(struct admin_call *c, struct error *err)
 {
     static const char *const known[] = {"valid", NULL};
     struct validity a = {0};
-    char uuid[UUID_TEXT_SIZE], detail[64];
     int r = read_version(c->words[1], &a.version, err);
     if (r == 0)
         r = json_only_keys(c->body, known, "request", err);
@@ -224,13 +221,9 @@ int admin_change_values(struct admin_call *c, struct error *err)
         r = json_get_bool(c->body, "valid", &a.valid, "request", err);
     if (r == 0)
         r = admin_change(c, set_validity, &a, err);
-    uuid_format(a.volume.uuid, uuid);
     store_volume_free(&a.volume);
     if (r < 0)
         return r;
-    snprintf(detail, sizeof(detail), "version %u", a.version);
-    admin_log(c, a.valid ? "reference values are valid" : "reference values are not valid any more",
-              uuid, detail);
     return admin_reply_json(
         c, 200, json_pack("{s:I, s:b}", "version", (json_int_t)a.version, "valid", a.valid), err);
 }

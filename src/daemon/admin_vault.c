@@ -73,12 +73,21 @@ int admin_vault_wrap(struct admin *a, const uint8_t volume[16], const struct sec
     return r;
 }
 
-int admin_vault_unwrap(struct admin *a, const uint8_t volume[16], struct bytes wrapped,
+/* Who asks, for the keeper's record. */
+static struct message_user user_of(const struct admin_call *c)
+{
+    struct message_user u = {0};
+    snprintf(u.name, sizeof(u.name), "%s", c->user->name);
+    return u;
+}
+
+int admin_vault_unwrap(struct admin_call *c, const uint8_t volume[16], struct bytes wrapped,
                        struct secret **ret, struct error *err)
 {
-    const struct bytes parts[] = {BYTES(volume, 16), wrapped};
+    const struct message_user user = user_of(c);
+    const struct bytes parts[] = {BYTES(&user, sizeof(user)), BYTES(volume, 16), wrapped};
     struct bytes body;
-    int r = ask(a, MESSAGE_UNWRAP, parts, ARRAY_SIZE(parts), PATIENCE, &body, err);
+    int r = ask(c->admin, MESSAGE_UNWRAP, parts, ARRAY_SIZE(parts), PATIENCE, &body, err);
     if (r < 0)
         return r;
     r = check_size(body, VOLUME_SECRET_SIZE, err);
@@ -97,18 +106,17 @@ int admin_rewrap(struct admin_call *c, struct error *err)
 {
     static const char *const known[] = {NULL};
     struct message_rewrapped n;
+    const struct message_user user = user_of(c);
+    const struct bytes part = BYTES(&user, sizeof(user));
     struct bytes body;
-    char detail[96];
     int r = json_only_keys(c->body, known, "request", err);
     if (r == 0)
-        r = ask(c->admin, MESSAGE_REWRAP, NULL, 0, REWRAP_PATIENCE, &body, err);
+        r = ask(c->admin, MESSAGE_REWRAP, &part, 1, REWRAP_PATIENCE, &body, err);
     if (r == 0)
         r = check_size(body, sizeof(n), err);
     if (r < 0)
         return r;
     memcpy(&n, body.data, sizeof(n));
-    snprintf(detail, sizeof(detail), "done %u, already %u, failed %u", n.done, n.already, n.failed);
-    admin_log(c, "rewrapped all secrets", NULL, detail);
     return admin_reply_json(c, 200,
                             json_pack("{s:I, s:I, s:I}", "done", (json_int_t)n.done, "already",
                                       (json_int_t)n.already, "failed", (json_int_t)n.failed),

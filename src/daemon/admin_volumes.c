@@ -1,6 +1,5 @@
 /* /v1/volumes: list, look, change, remove. */
 #include "daemon/admin.h"
-#include "base/hex.h"
 
 #include <string.h>
 
@@ -56,61 +55,55 @@ int admin_get_volume(struct admin_call *c, struct error *err)
     return r < 0 ? r : admin_reply_json(c, 200, j, err);
 }
 
-struct settings_change {
-    char uuid[UUID_TEXT_SIZE];
-    json_t *result;
-};
-
 static int change(struct admin_call *c, void *arg, struct error *err)
 {
     _store_volume_ struct store_volume v = {0};
-    struct settings_change *a = arg;
+    json_t **result = arg;
     int r = admin_find_volume(c, c->words[0], &v, err);
     if (r == 0)
         r = admin_read_settings(c->body, &v, err);
     if (r < 0)
         return r;
     v.changed = time(NULL);
-    uuid_format(v.uuid, a->uuid);
+    _free_ char *detail = json_dumps(c->body, JSON_COMPACT);
+    change_note(&c->change, CHANGE_VOLUME_SET, v.uuid, "%s", detail ? detail : "");
     r = store_volume_update(c->admin->store, &v, err);
     if (r == -EEXIST)
         return error_set(err, EEXIST, "another volume is called \"%s\"", v.name);
-    return r < 0 ? r : admin_volume_json(c, &v, &a->result, err);
+    return r < 0 ? r : admin_volume_json(c, &v, result, err);
 }
 
 int admin_change_volume(struct admin_call *c, struct error *err)
 {
     static const char *const known[] = {"name",       "enabled",   "approval", "rate",
                                         "not_before", "not_after", NULL};
-    struct settings_change a = {0};
+    json_t *result = NULL;
     int r = json_only_keys(c->body, known, "request", err);
     if (r == 0)
-        r = admin_change(c, change, &a, err);
+        r = admin_change(c, change, &result, err);
     if (r < 0) {
-        json_decref(a.result);
+        json_decref(result);
         return r;
     }
-    _free_ char *detail = json_dumps(c->body, JSON_COMPACT);
-    admin_log(c, "changed a volume", a.uuid, detail);
-    return admin_reply_json(c, 200, a.result, err);
+    return admin_reply_json(c, 200, result, err);
 }
 
 static int remove_volume(struct admin_call *c, void *arg, struct error *err)
 {
     struct store_volume *v = arg;
     int r = admin_find_volume(c, c->words[0], v, err);
-    return r < 0 ? r : store_volume_remove(c->admin->store, v->uuid, err);
+    if (r < 0)
+        return r;
+    change_note(&c->change, CHANGE_VOLUME_REMOVE, v->uuid, "%s", v->name);
+    return store_volume_remove(c->admin->store, v->uuid, err);
 }
 
 int admin_remove_volume(struct admin_call *c, struct error *err)
 {
     _store_volume_ struct store_volume v = {0};
-    char uuid[UUID_TEXT_SIZE];
     int r = admin_change(c, remove_volume, &v, err);
     if (r < 0)
         return r;
-    uuid_format(v.uuid, uuid);
-    admin_log(c, "removed a volume", uuid, v.name);
     c->reply.status = 204;
     return 0;
 }

@@ -4,7 +4,6 @@
 #include "daemon/decide_volume.h"
 
 #include <string.h>
-#include <sys/random.h>
 
 const struct outcome_answer outcome_answers[OUTCOME_COUNT] = {
     [OUTCOME_UNAVAILABLE] = {503, "unavailable"}, [OUTCOME_STALE] = {0, ""},
@@ -21,15 +20,6 @@ void decision_case_free(struct decision_case *c)
     *c = (struct decision_case){0};
 }
 
-int decision_make_id(struct decision_case *c, struct error *err)
-{
-    uint8_t random[(RELEASE_ID_SIZE - 1) / 2];
-    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
-        return error_set(err, EIO, "no random numbers");
-    hex_encode(BYTES_OF(random), c->id);
-    return 0;
-}
-
 /* ---- the record ---- */
 /* Anyone can have evidence refused: it must not fill the disk, without which nothing is released.
  */
@@ -39,7 +29,7 @@ static bool evidence_is_kept(const struct decider *d, const struct decision_case
     return wanted && (!d->room || allowance_take(d->room, c->evidence.size));
 }
 
-/* Into the store, as the next of the chain. */
+/* Into the store, as the next of the chain (change.c has the other kind of record). */
 static int record(const struct decider *d, struct decision_case *c, struct audit_state *chain,
                   time_t now, struct error *err)
 {
@@ -110,7 +100,7 @@ int decide_all(const struct decider *d, struct decision_case *cases, size_t coun
     struct audit_state chain = {0};
     int r = 0;
     for (size_t i = 0; i < count && r == 0; i++)
-        r = decision_make_id(&cases[i], err);
+        r = release_make_id(cases[i].id, err);
     if (r == 0)
         r = store_begin(d->store, err);
     if (r == 0)

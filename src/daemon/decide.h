@@ -60,8 +60,6 @@ struct decision_case {
     struct secret *secret;         /* OUTCOME_RELEASED only; owned */
 };
 void decision_case_free(struct decision_case *c);
-/* A correlation id: 128 random bits. */
-int decision_make_id(struct decision_case *c, struct error *err) _must_use_;
 
 /*
  * Decide all of `cases`, whose outcomes it sets. On failure nothing was recorded, everything is

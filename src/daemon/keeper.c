@@ -177,8 +177,11 @@ static int open_store(struct keeper *k, struct error *err)
                                   .keep = k->config->evidence_keep,
                                   .room = &k->room,
                                   .approval_seconds = k->config->approval_seconds};
-    k->service = (struct vault_service){
-        .store = k->store, .ring = &k->ring, .admin = &k->vault, .gate = &k->peers};
+    k->service = (struct vault_service){.store = k->store,
+                                        .ring = &k->ring,
+                                        .broker = k->config->name,
+                                        .admin = &k->vault,
+                                        .gate = &k->peers};
     return 0;
 }
 
@@ -206,7 +209,7 @@ static int open_wires(struct keeper *k, const struct process *p, struct error *e
     }
     open_wire(&k->control, p, WIRE_CONTROL, 0, 64);
     open_wire(&k->peers, p, WIRE_PEERS, 0, 1024);
-    open_wire(&k->vault, p, WIRE_VAULT, 0, 16 + STORE_WRAPPED_MAX);
+    open_wire(&k->vault, p, WIRE_VAULT, 0, sizeof(struct message_user) + 16 + STORE_WRAPPED_MAX);
     return connections_init(&k->connections, k->config->max_connections,
                             k->config->request_seconds + LATE_SECONDS, err);
 }

@@ -55,7 +55,7 @@ void keeper_refuse_late(struct keeper *k, struct pair *p, uint64_t connection)
 {
     struct decision_case c = {.connection = connection};
     metrics_add(METRIC_UNAVAILABLE, 1);
-    if (decision_make_id(&c, NULL) == 0)
+    if (release_make_id(c.id, NULL) == 0)
         answer(k, p, connection, OUTCOME_UNAVAILABLE, c.id, NULL);
 }
 
@@ -128,7 +128,7 @@ static void tell(const struct decision_case *c)
     if (c->outcome == OUTCOME_PENDING)
         metrics_add(METRIC_PENDING, 1);
     if (c->sequence)
-        metrics_set(METRIC_AUDIT_SEQUENCE, c->sequence);
+        metrics_raise(METRIC_AUDIT_SEQUENCE, c->sequence);
 }
 
 /* ---- the batch ---- */

@@ -13,6 +13,7 @@
 #include "base/secret.h"
 #include "broker/release.h"
 #include "crypto/volume_key.h"
+#include "daemon/change.h"
 #include "daemon/channel.h"
 #include "protocol/channel.h"
 #include "store/store.h"
@@ -52,8 +53,8 @@ enum message {
 
     /* admin → keeper → admin; one at a time. An answer's first bytes are struct message_result */
     MESSAGE_WRAP,       /* volume[16], secret[VOLUME_SECRET_SIZE] → result, wrapped */
-    MESSAGE_UNWRAP,     /* volume[16], wrapped → result, secret */
-    MESSAGE_REWRAP,     /* no body → result, struct message_rewrapped */
+    MESSAGE_UNWRAP,     /* struct message_user, volume[16], wrapped → result, secret */
+    MESSAGE_REWRAP,     /* struct message_user → result, struct message_rewrapped */
     MESSAGE_CHECKPOINT, /* no body → result, struct message_checkpoint, DER signature */
     MESSAGE_RESULT,
     /* keeper → gate: struct message_checkpoint; gate → keeper: MESSAGE_SIGNATURE */
@@ -102,6 +103,11 @@ struct message_answer {
 struct message_result {
     int32_t code;   /* 0 or a negative errno */
     char text[512]; /* the error's text; no secret in it */
+};
+
+/* On whose behalf, for the record. */
+struct message_user {
+    char name[CHANGE_USER_MAX]; /* not empty; ends in a NUL */
 };
 
 struct message_rewrapped {

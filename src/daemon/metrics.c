@@ -90,6 +90,15 @@ void metrics_set(enum metric m, uint64_t value)
         atomic_store_explicit(&cells[m].value, value, memory_order_relaxed);
 }
 
+void metrics_raise(enum metric m, uint64_t value)
+{
+    uint64_t old = metrics_get(m);
+    while (cells && !read_only && old < value &&
+           !atomic_compare_exchange_weak_explicit(&cells[m].value, &old, value,
+                                                  memory_order_relaxed, memory_order_relaxed))
+        ;
+}
+
 uint64_t metrics_get(enum metric m)
 {
     return cells ? atomic_load_explicit(&cells[m].value, memory_order_relaxed) : 0;

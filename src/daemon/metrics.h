@@ -38,6 +38,7 @@ int metrics_create(int *ret_fd, struct error *err) _must_use_;
 int metrics_attach(int fd, bool writable, struct error *err) _must_use_;
 void metrics_add(enum metric m, uint64_t n);
 void metrics_set(enum metric m, uint64_t value);
+void metrics_raise(enum metric m, uint64_t value); /* unless it is larger already */
 uint64_t metrics_get(enum metric m);
 /* Prometheus text format 0.0.4. */
 int metrics_format(struct buffer *ret, struct error *err) _must_use_;

@@ -44,23 +44,63 @@ static int take_wrap(struct vault_service *s, const struct frame *f, struct erro
     return answer(s, r, &why, buffer_bytes(&wrapped), BYTES_NONE, err);
 }
 
+/* The first part of a body. */
+static bool read_user(struct change *c, struct bytes body)
+{
+    struct message_user u;
+    memcpy(&u, body.data, sizeof(u));
+    if (u.name[0] == '\0' || !memchr(u.name, '\0', sizeof(u.name)))
+        return false;
+    snprintf(c->user, sizeof(c->user), "%s", u.name);
+    return true;
+}
+
+/* Alone in its transaction. */
+static int record(const struct vault_service *s, struct change *c, struct error *err)
+{
+    int r = store_begin(s->store, err);
+    if (r == 0)
+        r = change_record(c, s->store, s->broker, time(NULL), err);
+    if (r == 0)
+        r = store_commit(s->store, err);
+    if (r < 0)
+        store_rollback(s->store);
+    else
+        change_tell(c);
+    return r;
+}
+
 static int take_unwrap(struct vault_service *s, const struct frame *f, struct error *err)
 {
-    if (f->body.size < 16 || f->body.size > 16 + STORE_WRAPPED_MAX)
+    static const size_t user = sizeof(struct message_user);
+    struct change c = {0};
+    if (f->body.size < user + 16 || f->body.size > user + 16 + STORE_WRAPPED_MAX ||
+        !read_user(&c, f->body))
         return out_of_place(f, err);
     struct error why = {0};
     _secret_ struct secret *secret = NULL;
-    int r = kek_unwrap(s->ring, f->body.data, BYTES(f->body.data + 16, f->body.size - 16), &secret,
-                       &why);
+    const uint8_t *volume = f->body.data + user;
+    int r =
+        kek_unwrap(s->ring, volume, BYTES(volume + 16, f->body.size - user - 16), &secret, &why);
+    change_note(&c, CHANGE_SECRET_EXPORT, volume, "%s", "");
+    if (r == 0)
+        r = record(s, &c, &why);
     return answer(s, r, &why, r == 0 ? secret_bytes(secret) : BYTES_NONE, BYTES_NONE, err);
 }
 
 /* ---- all of them, under the present key ---- */
 static int take_rewrap(struct vault_service *s, const struct frame *f, struct error *err)
 {
-    if (f->body.size != 0)
+    struct error why = {0};
+    struct change c = {0};
+    if (f->body.size != sizeof(struct message_user) || !read_user(&c, f->body))
         return out_of_place(f, err);
+    change_note(&c, CHANGE_VAULT_REWRAP, NULL, "%s", "");
+    int r = record(s, &c, &why);
+    if (r < 0)
+        return answer(s, r, &why, BYTES_NONE, BYTES_NONE, err);
     s->task = VAULT_REWRAPPING;
+    s->rewrapping = c;
     s->done = (struct message_rewrapped){0};
     s->begun = false;
     return 0;
@@ -143,6 +183,11 @@ int vault_service_step(struct vault_service *s, struct error *err)
     if (r == 0 && n == STEP_VOLUMES)
         return 0;
     s->task = VAULT_IDLE;
+    if (r == 0) {
+        change_note(&s->rewrapping, CHANGE_VAULT_REWRAPPED, NULL, "done %u, already %u, failed %u",
+                    s->done.done, s->done.already, s->done.failed);
+        r = record(s, &s->rewrapping, &why);
+    }
     return answer(s, r, &why, BYTES(&s->done, sizeof(s->done)), BYTES_NONE, err);
 }
 

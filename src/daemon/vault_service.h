@@ -15,9 +15,11 @@ struct vault_service {
     const struct kek_ring *ring;
     struct channel *admin, *gate; /* gate: signs checkpoints */
     enum vault_task task;         /* while it is not idle no request is taken */
+    const char *broker;           /* its name, in records */
     struct message_rewrapped done;
-    bool begun;        /* rewrapping: `after` is the volume that was last */
-    uint8_t after[16]; /* by uuid: one that is renamed meanwhile is not passed over */
+    struct change rewrapping; /* on whose behalf */
+    bool begun;               /* rewrapping: `after` is the volume that was last */
+    uint8_t after[16];        /* by uuid: one that is renamed meanwhile is not passed over */
     struct message_checkpoint checkpoint;
 };
 

@@ -68,6 +68,7 @@ static void unwrap(const struct kek_ring *ring, struct bytes in, struct answer *
 {
     struct error err = {0};
     _secret_ struct secret *s = NULL;
+    in = BYTES(in.data + sizeof(struct message_user), in.size - sizeof(struct message_user));
     a->result.code = kek_unwrap(ring, in.data, BYTES(in.data + 16, in.size - 16), &s, &err);
     if (a->result.code == 0)
         check(buffer_append(&a->body, secret_data(s), secret_size(s)), &err);

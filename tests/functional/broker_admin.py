@@ -78,6 +78,7 @@ class AdminTest(unittest.TestCase):
         self.process.wait(timeout=60)
 
     def seed(self, *objects):
+        """Records are behind those of what was changed before."""
         subprocess.run([ADMIN_ALONE, "seed", self.folder], check=True, text=True,
                        input="".join(json.dumps(o) + "\n" for o in objects))
 

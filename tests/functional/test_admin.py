@@ -198,11 +198,13 @@ class Audit(AdminTest):
     def test_records_as_they_are(self):
         self.add(name="a")
         records = [self.record(n, granted=n % 2 == 1, volume=UUID if n < 60 else OTHER,
-                               evidence='{"version": 1}' if n == 3 else "") for n in range(1, 101)]
+                               evidence='{"version": 1}' if n == 3 else "") for n in range(2, 101)]
         self.seed(*records)
         answer = self.ask("GET", "/v1/audit?limit=1000")
         self.assertEqual(answer.headers["Content-Type"], "application/x-ndjson")
-        self.assertEqual(answer.raw.decode().splitlines(), [r["record"] for r in records])
+        lines = answer.raw.decode().splitlines()
+        self.assertEqual(json.loads(lines[0])["action"], "volume.add")
+        self.assertEqual(lines[1:], [r["record"] for r in records])
         numbers = lambda query: [r["sequence"] for r in self.ask("GET", f"/v1/audit?{query}").lines]
         self.assertEqual(numbers("after=90&limit=3"), [91, 92, 93])
         self.assertEqual(numbers("newest=1&limit=40"), list(range(100, 60, -1)))
@@ -258,17 +260,49 @@ class Roles(AdminTest):
                              ("POST", f"/v1/requests/{'0' * 32}/deny"), ("POST", "/v1/vault/rewrap")):
             self.assertEqual(as_reader(path, "-X", method, *change), 403, f"{method} {path}")
 
-    def test_who_did_what_is_logged(self):
+    def test_who_did_what_is_logged_and_recorded(self):
+        """In one chain with the decisions, in the transaction that changes it; here without a keeper,
+        which records what it does."""
         self.add(name="a")
         self.ask("PATCH", "/v1/volumes/a", {"enabled": False})
-        self.get("/v1/volumes/a/export?secret=1")
+        self.ask("PUT", "/v1/volumes/a/policy", {"policy": self.policy()})
+        self.ask("POST", "/v1/volumes/a/values", {"label": "next", "text": values()}, status=201)
+        self.ask("PATCH", "/v1/volumes/a/values/1", {"valid": False})
+        self.ask("PATCH", "/v1/volumes/a/values/1", {"valid": True})
+        self.seed(self.request("a" * 32), self.request("b" * 32))
+        self.ask("POST", f"/v1/requests/{'a' * 32}/approve", {})
+        self.ask("POST", f"/v1/requests/{'b' * 32}/deny", {})
         self.ask("DELETE", "/v1/volumes/a", status=204)
-        told = {e["message"]: e for e in self.events()}
-        for what in ("registered a volume", "changed a volume", "exported a volume with its secret",
-                     "removed a volume"):
-            self.assertIn("uid 0", told[what]["user"])
-            self.assertEqual(told[what]["volume"], UUID)
-        self.assertIn('"enabled":false', told["changed a volume"]["detail"])
+        expected = [("volume.add", "registered a volume", "a"),
+                    ("volume.set", "changed a volume", '{"enabled":false}'),
+                    ("policy.set", "set the policy", "revision 2"),
+                    ("values.add", "added reference values", 'version 2 "next"'),
+                    ("values.disable", "reference values are not valid any more", "version 1"),
+                    ("values.enable", "reference values are valid", "version 1"),
+                    ("request.approve", "approved a request", f"request {'a' * 32}"),
+                    ("request.deny", "denied a request", f"request {'b' * 32}"),
+                    ("volume.remove", "removed a volume", "a")]
+        records = self.ask("GET", "/v1/audit").lines
+        told = {e.get("id"): e for e in self.events()}
+        self.assertEqual([(r["action"], r["detail"]) for r in records],
+                         [(action, detail) for action, _, detail in expected])
+        for record, (_, message, detail) in zip(records, expected):
+            event = told[record["id"]]
+            self.assertEqual((event["message"], event["detail"], event["user"], event["volume"]),
+                             (message, detail, record["user"], UUID))
+            self.assertIn("uid 0", record["user"])
+            self.assertEqual((record["volume"], record["verdict"], record["broker"]),
+                             (UUID, "changed", "broker-1"))
+
+    def test_what_was_refused_or_only_read_is_no_change(self):
+        self.add(name="a")
+        self.refused("PATCH", "/v1/volumes/a", {"enabled": 7})
+        self.refused("POST", "/v1/volumes", self.volume(name="a"), 409)
+        self.refused("PUT", "/v1/volumes/a/policy", {"policy": self.policy(), "revision": 77}, 409)
+        self.refused("PATCH", "/v1/volumes/a/values/9", {"valid": False}, 404)
+        self.refused("DELETE", "/v1/volumes/b", None, 404)
+        self.get("/v1/volumes/a/export")
+        self.assertEqual([r["action"] for r in self.ask("GET", "/v1/audit").lines], ["volume.add"])
 
 
 class Http(AdminTest):

@@ -128,6 +128,7 @@ class Records(AuditTest):
         self.assertEqual(listed, {
             "records": [{"sequence": 2, "time": records[1]["time"], "id": records[1]["id"],
                          "volume": VOLUME, "peer": records[1]["peer"], "granted": False,
+                         "verdict": "denied",
                          "reason": "boot.kernel"}],
             "intact": True, "error": None})
 
@@ -154,7 +155,7 @@ class Records(AuditTest):
     def test_show_what_is_not_there(self):
         self.grant()
         result = self.audit("show", "0" * 32, status=BAD_INPUT)
-        self.assertIn("no decision has the id", result.stderr)
+        self.assertIn("no record has the id", result.stderr)
         self.assertIn("expected one id, found 0", self.audit("show", status=USAGE).stderr)
 
     def test_export(self):

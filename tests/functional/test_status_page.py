@@ -44,15 +44,15 @@ class StatusPage(AdminTest):
                 "found": "request 0123 waits for one"}
         denied = {**held, "found": "root (uid 0) denied request 0123"}
         disabled = {"check": "volume.enabled", "verdict": "reject"}
-        self.seed(self.record(1, time=now - 7200, findings=[PASSED]),
-                  self.record(2, granted=False, volume=UUID, time=now - 300,
+        self.seed(self.record(4, time=now - 7200, findings=[PASSED]),
+                  self.record(5, granted=False, volume=UUID, time=now - 300,
                               findings=[PASSED, REJECTION], evidence="{}"),
-                  self.record(3, granted=False, volume=OTHER, time=now - 90, findings=[disabled]),
-                  self.record(4, granted=False, volume=None, time=now - 60,
+                  self.record(6, granted=False, volume=OTHER, time=now - 90, findings=[disabled]),
+                  self.record(7, granted=False, volume=None, time=now - 60,
                               findings=[{"check": "evidence", "verdict": "reject",
                                          "found": HOSTILE}], peer=HOSTILE),
-                  self.record(5, granted=False, time=now - 20, findings=[PASSED, held]),
-                  self.record(6, granted=False, time=now - 10, findings=[PASSED, denied]),
+                  self.record(8, granted=False, time=now - 20, findings=[PASSED, held]),
+                  self.record(9, granted=False, time=now - 10, findings=[PASSED, denied]),
                   self.request())
 
     def open(self, ready="document.querySelector('#health').dataset.state === 'good'"):
@@ -96,14 +96,16 @@ class AsAdmin(StatusPage):
         self.assertRegex(volumes[0], r"(?s)database.*Disabled.*automatic, at most 5 per hour.*1 of 1.*never")
         self.assertRegex(volumes[1], r"(?s)web-1.*Enabled.*by an operator.*1 of 1.*2 hours ago")
         decisions = self.rows("decisions")
-        self.assertEqual(len(decisions), 6)
+        self.assertEqual(len(decisions), 9)
         self.assertRegex(decisions[0], r"(?s)Refused.*web-1.*denied by an operator")
         del decisions[0]
         self.assertRegex(decisions[0], r"(?s)Held.*web-1.*waits for an operator")
         self.assertRegex(decisions[2], r"(?s)Refused.*database.*the volume is disabled")
         self.assertRegex(decisions[3], r"(?s)Refused.*web-1.*boot\.kernel.*192\.0\.2\.1")
         self.assertRegex(decisions[4], r"(?s)Released.*web-1")
-        self.assertIn("record 6", self.browser.text())
+        self.assertRegex(decisions[5], r"(?s)Changed.*database.*settings changed.*volume\.set.*uid 0")
+        self.assertRegex(decisions[7], r"(?s)Changed.*web-1.*registered.*volume\.add.*uid 0")
+        self.assertIn("record 9", self.browser.text())
         self.assertTrue(self.browser.run("return document.title").startswith("(1) broker-1"))
         self.assertEqual(self.browser.complaints(), [])
         self.picture("desktop-light")
@@ -113,9 +115,9 @@ class AsAdmin(StatusPage):
     def test_a_release_behind_many_refusals_is_not_denied(self):
         now = int(time.time())
         self.add(name="web-1")
-        self.seed(self.record(1, time=now - 7200, findings=[PASSED]),
+        self.seed(self.record(2, time=now - 7200, findings=[PASSED]),
                   *(self.record(n, granted=False, time=now - 60, findings=[PASSED, REJECTION])
-                    for n in range(2, 23)))
+                    for n in range(3, 24)))
         self.open()
         self.browser.wait("document.querySelectorAll('#volumes > tr').length === 1")
         self.assertIn("not of late", self.rows("volumes")[0])
@@ -123,24 +125,24 @@ class AsAdmin(StatusPage):
     def test_a_refusal_explained_on_demand(self):
         self.fill()
         self.open()
-        self.tab_to("Details of record 2")
+        self.tab_to("Details of record 5")
         self.browser.press(ENTER)
-        self.browser.wait("document.querySelector('#details-2 .finding')")
-        text = self.browser.run("return document.querySelector('#details-2').innerText")
+        self.browser.wait("document.querySelector('#details-5 .finding')")
+        text = self.browser.run("return document.querySelector('#details-5').innerText")
         for part in ("sha-256 00aa", "sha-256 ff11", "encroot image measure", "kept",
-                     f"{2:032x}", "1 rejected, 1 passed"):
+                     f"{5:032x}", "1 rejected, 1 passed"):
             self.assertIn(part, text)
-        self.assertEqual(self.browser.run("return document.querySelector('#details-2').previousSibling"
+        self.assertEqual(self.browser.run("return document.querySelector('#details-5').previousSibling"
                                           ".querySelector('button').ariaExpanded"), "true")
         self.picture("details")
         # It stays open, and the focus where it is, while the page refreshes and grows.
-        self.seed(self.record(7, granted=False, time=int(time.time()), findings=[REJECTION]))
-        self.browser.wait("document.querySelectorAll('#decisions .badge').length === 7")
-        self.assertEqual(self.focus(), "Details of record 2")
+        self.seed(self.record(10, granted=False, time=int(time.time()), findings=[REJECTION]))
+        self.browser.wait("document.querySelectorAll('#decisions .badge').length === 10")
+        self.assertEqual(self.focus(), "Details of record 5")
         self.assertIn("boot.kernel", self.browser.run("return document.querySelector('#news').innerText"))
-        self.assertTrue(self.browser.run("return !document.querySelector('#details-2').hidden"))
+        self.assertTrue(self.browser.run("return !document.querySelector('#details-5').hidden"))
         self.browser.press(ENTER)
-        self.assertTrue(self.browser.run("return document.querySelector('#details-2').hidden"))
+        self.assertTrue(self.browser.run("return document.querySelector('#details-5').hidden"))
 
     def test_refusals_only(self):
         self.fill()
@@ -150,6 +152,17 @@ class AsAdmin(StatusPage):
         self.assertEqual(len(self.rows("decisions")), 5)
         self.assertNotIn("Released", self.browser.run(
             "return document.querySelector('#decisions').innerText"))
+
+    def test_a_change_explained_on_demand(self):
+        self.fill()
+        self.open()
+        self.tab_to("Details of record 3")
+        self.browser.press(ENTER)
+        self.browser.wait("document.querySelector('#details-3 dl')")
+        text = self.browser.run("return document.querySelector('#details-3').innerText")
+        self.assertIn('{"enabled":false}', text)
+        self.assertNotIn("Evidence", text)
+        self.picture("change")
 
     def test_approval_by_keyboard(self):
         self.fill()
@@ -193,11 +206,11 @@ class AsAdmin(StatusPage):
     def test_hostile_strings_are_text(self):
         self.fill()
         self.open()
-        self.tab_to("Details of record 4")
+        self.tab_to("Details of record 7")
         self.browser.press(ENTER)
-        self.browser.wait("document.querySelector('#details-4 .finding')")
+        self.browser.wait("document.querySelector('#details-7 .finding')")
         self.assertIn(HOSTILE, self.browser.run(
-            "return document.querySelector('#details-4').textContent"))
+            "return document.querySelector('#details-7').textContent"))
         self.assertIsNone(self.browser.run("return window.hacked ?? null"))
         self.assertEqual(self.browser.run("return document.querySelectorAll('img').length"), 0)
         self.assertEqual(self.browser.run("return document.querySelectorAll('script').length"), 1)
@@ -207,9 +220,9 @@ class AsAdmin(StatusPage):
         self.browser.size(320, 640, mobile=True)
         self.open()
         self.browser.wait("document.querySelectorAll('#volumes > tr').length === 2")
-        self.tab_to("Details of record 2")
+        self.tab_to("Details of record 5")
         self.browser.press(ENTER)
-        self.browser.wait("document.querySelector('#details-2 .finding')")
+        self.browser.wait("document.querySelector('#details-5 .finding')")
         self.assertEqual(self.browser.run("return innerWidth"), 320)
         wide = self.browser.run(
             "return [document.documentElement.scrollWidth, ...[...document.querySelectorAll('main *')]"

@@ -17,8 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         return 0;
     }
-    if (size > AUDIT_RECORD_MAX || r.granted != !r.reason || strlen(r.id) != RELEASE_ID_SIZE - 1 ||
-        audit_format(r.json, &again, NULL) < 0 ||
+    if (size > AUDIT_RECORD_MAX || (r.verdict == AUDIT_DENIED) != !!r.reason ||
+        strlen(r.id) != RELEASE_ID_SIZE - 1 || audit_format(r.json, &again, NULL) < 0 ||
         !bytes_equal(buffer_bytes(&again), BYTES(data, size)))
         abort();
     /* Only a first record follows nothing. */

@@ -42,7 +42,7 @@ void seeds_agent_config(struct corpus *c)
 void seeds_audit(struct corpus *c)
 {
     _findings_ struct findings f = {0};
-    _buffer_ struct buffer granted = {0}, denied = {0};
+    _buffer_ struct buffer granted = {0}, denied = {0}, changed = {0};
     struct audit_state state = {0};
     struct error e = {0};
     finding_add(&f, "token.signature", VERDICT_PASS, NULL, NULL);
@@ -53,6 +53,16 @@ void seeds_audit(struct corpus *c)
     if (make_audit_record(&state, &f, false, false, &denied, &state, &e) < 0)
         errx(1, "%s", e.text);
     corpus_json(c, "denied", buffer_bytes(&denied));
+    const struct audit_change change = {.id = "0123456789abcdef0123456789abcdef",
+                                        .action = "volume.set",
+                                        .user = "alice (uid 1000)",
+                                        .volume = (const uint8_t *)"0123456789abcdef",
+                                        .detail = "{\"enabled\":false}",
+                                        .broker = "east",
+                                        .time = TEST_AUDIT_TIME};
+    if (audit_make_change(&state, &change, &changed, &state, &e) < 0)
+        errx(1, "%s", e.text);
+    corpus_json(c, "changed", buffer_bytes(&changed));
 }
 
 void seeds_audit_checkpoint(struct corpus *c)

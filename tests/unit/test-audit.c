@@ -73,7 +73,7 @@ static void a_chain_verifies(void **state)
         assert_int_equal(audit_parse(&r, buffer_bytes(&c->text[i]), "record", &err), 0);
         assert_int_equal(audit_verify(&c->state[i], &r, "record", &err), 0);
         assert_int_equal(r.sequence, i + 1);
-        assert_int_equal(r.granted, i % 2 == 0);
+        assert_int_equal(r.verdict, i % 2 == 0 ? AUDIT_GRANTED : AUDIT_DENIED);
         assert_memory_equal(r.previous, i ? c->state[i].hash : zeros, AUDIT_HASH_SIZE);
         assert_string_equal(r.time, "2025-12-31T23:59:59Z");
         assert_string_equal(r.broker, "unlock");
@@ -81,7 +81,7 @@ static void a_chain_verifies(void **state)
         struct audit_state after = audit_state_after(&r);
         assert_memory_equal(after.hash, c->state[i + 1].hash, AUDIT_HASH_SIZE);
         assert_int_equal(after.sequence, i + 1);
-        if (r.granted)
+        if (r.verdict == AUDIT_GRANTED)
             assert_null(r.reason);
         else
             assert_string_equal(r.reason, "boot.kernel");
@@ -383,6 +383,115 @@ static void findings_must_be_findings(void **state)
     assert_unreadable(buffer_bytes(&text), "contradict");
 }
 
+/* ---- changes ---- */
+static const struct audit_change a_change = {.id = "0123456789abcdef0123456789abcdef",
+                                             .action = "volume.set",
+                                             .user = "alice (uid 1000)",
+                                             .volume = (const uint8_t *)"0123456789abcdef",
+                                             .detail = "{\"enabled\":false}",
+                                             .broker = "broker-1",
+                                             .time = TEST_AUDIT_TIME};
+
+static void make_change(const struct audit_state *last, const struct audit_change *of,
+                        struct buffer *ret, struct audit_state *next)
+{
+    struct error err = {0};
+    if (audit_make_change(last, of, ret, next, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void a_change_continues_the_chain(void **state)
+{
+    struct chain *c = *state;
+    _buffer_ struct buffer text = {0};
+    _buffer_ struct buffer behind = {0};
+    _audit_record_ struct audit_record r = {0};
+    _findings_ struct findings f = {0};
+    struct audit_state next, last;
+    struct error err = {0};
+    make_change(&c->state[LENGTH], &a_change, &text, &next);
+    assert_int_equal(audit_parse(&r, buffer_bytes(&text), "record", &err), 0);
+    assert_int_equal(audit_verify(&c->state[LENGTH], &r, "record", &err), 0);
+    assert_int_equal(audit_verify(&c->state[0], &r, "record", &err), -EUCLEAN);
+    assert_int_equal(r.verdict, AUDIT_CHANGED);
+    assert_int_equal(r.sequence, LENGTH + 1);
+    assert_string_equal(r.action, "volume.set");
+    assert_string_equal(r.user, "alice (uid 1000)");
+    assert_string_equal(r.detail, "{\"enabled\":false}");
+    assert_string_equal(r.broker, "broker-1");
+    assert_string_equal(r.volume, "30313233-3435-3637-3839-616263646566");
+    assert_null(r.peer);
+    assert_null(r.reason);
+    finding_add(&f, "x", VERDICT_PASS, NULL, NULL);
+    make(&next, &f, true, true, &behind, &last);
+    assert_int_equal(last.sequence, LENGTH + 2);
+}
+
+static void what_a_change_need_not_say(void **state)
+{
+    (void)state;
+    const struct audit_state none = {0};
+    _buffer_ struct buffer text = {0};
+    _audit_record_ struct audit_record r = {0};
+    struct audit_state next;
+    struct audit_change bare = a_change;
+    bare.volume = NULL;
+    bare.detail = NULL;
+    make_change(&none, &bare, &text, &next);
+    assert_int_equal(audit_parse(&r, buffer_bytes(&text), "record", NULL), 0);
+    assert_null(r.volume);
+    assert_null(r.detail);
+}
+
+/* A hostile text neither ends its member nor makes the record too long. */
+static void texts_of_a_change_are_texts(void **state)
+{
+    (void)state;
+    const struct audit_state none = {0};
+    _buffer_ struct buffer text = {0};
+    _audit_record_ struct audit_record r = {0};
+    struct audit_state next;
+    struct audit_change odd = a_change;
+    _free_ char *longest = malloc(AUDIT_RECORD_MAX);
+    memset(longest, '"', AUDIT_RECORD_MAX - 1);
+    longest[AUDIT_RECORD_MAX - 1] = '\0';
+    odd.user = "\",\"hash\":\"0000000000000000000000000000000000000000000000000000000000000000\",";
+    odd.detail = longest;
+    make_change(&none, &odd, &text, &next);
+    assert_int_equal(audit_parse(&r, buffer_bytes(&text), "record", NULL), 0);
+    assert_int_equal(audit_verify(&none, &r, "record", NULL), 0);
+    assert_string_equal(r.user, odd.user);
+}
+
+static void members_of_changes_must_be_right(void **state)
+{
+    (void)state;
+    const struct audit_state none = {0};
+    _buffer_ struct buffer text = {0};
+    struct audit_state next;
+    make_change(&none, &a_change, &text, &next);
+    _json_ json_t *j = json_of(&text);
+    const char *key;
+    json_t *value;
+    json_object_foreach(j, key, value)
+    {
+        assert_member_unreadable(&text, key, NULL);
+        assert_member_unreadable(&text, key, json_true());
+    }
+    static const char *const wrong[][2] = {
+        {"action", ""}, {"action", "Volume"}, {"user", ""},
+        {"detail", ""}, {"volume", ""},       {"peer", "192.0.2.1"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
+        assert_member_unreadable(&text, wrong[i][0], json_string(wrong[i][1]));
+    assert_member_unreadable(&text, "findings", json_array());
+    _json_ json_t *posing = json_of(&text);
+    _buffer_ struct buffer decision = {0};
+    json_object_set_new(posing, "verdict", json_string("granted"));
+    assert_int_equal(audit_format(posing, &decision, NULL), 0);
+    assert_unreadable(buffer_bytes(&decision), "unknown member \"action\"");
+}
+
 /* The same content in other words: its hash would be right. */
 static void there_is_one_form_only(void **state)
 {
@@ -416,6 +525,10 @@ int main(void)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         CASE(a_chain_verifies),
+        CASE(a_change_continues_the_chain),
+        CASE(what_a_change_need_not_say),
+        CASE(texts_of_a_change_are_texts),
+        CASE(members_of_changes_must_be_right),
         CASE(the_hash_is_over_the_domain_and_the_rest),
         CASE(rejections_are_whole_and_other_checks_are_names),
         CASE(what_came_is_known_by_its_hash),

@@ -87,7 +87,7 @@ struct recorded {
 static void look_up(void *arg, const struct audit_record *r)
 {
     struct recorded *found = arg;
-    if (!r->granted)
+    if (r->verdict != AUDIT_GRANTED)
         return;
     if (bsearch(r->id, found->granted->ids, found->granted->count, RELEASE_ID_SIZE, compare))
         found->found++;

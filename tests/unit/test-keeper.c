@@ -455,6 +455,45 @@ static struct message_result expect_result(struct keeper_world *w, int code, str
     return m;
 }
 
+static int expect_failure(struct keeper_world *w, struct bytes *rest)
+{
+    struct message_result m;
+    struct bytes body = expect_frame(&w->admin, MESSAGE_RESULT, 0);
+    assert_true(body.size >= sizeof(m));
+    memcpy(&m, body.data, sizeof(m));
+    *rest = BYTES(body.data + sizeof(m), body.size - sizeof(m));
+    return m.code;
+}
+
+static void send_user(struct keeper_world *w, enum message type, const char *user,
+                      const struct buffer *behind)
+{
+    struct message_user u = {0};
+    snprintf(u.name, sizeof(u.name), "%s", user);
+    send_frame(&w->admin, type, 0, BYTES(&u, sizeof(u)),
+               behind ? buffer_bytes(behind) : BYTES_NONE);
+}
+
+static void ask_for_secret(struct keeper_world *w, const uint8_t uuid[16],
+                           const struct buffer *wrapped, const char *user)
+{
+    _buffer_ struct buffer body = {0};
+    assert_int_equal(buffer_append(&body, uuid, 16), 0);
+    assert_int_equal(buffer_append(&body, wrapped->data, wrapped->size), 0);
+    send_user(w, MESSAGE_UNWRAP, user, &body);
+}
+
+/* The end of the chain. */
+static void expect_last_change(struct keeper_world *w, uint64_t sequence, const char *one,
+                               const char *other)
+{
+    _store_record_ struct store_record r = {0};
+    assert_int_equal(store_audit_list(w->b.store, 0, true, NULL, &r, 1, NULL), 1);
+    assert_int_equal(r.sequence, sequence);
+    assert_non_null(memmem(r.text.data, r.text.size, one, strlen(one)));
+    assert_non_null(memmem(r.text.data, r.text.size, other, strlen(other)));
+}
+
 static void secrets_are_wrapped_and_unwrapped(void **state)
 {
     struct keeper_world *w = *state;
@@ -468,12 +507,48 @@ static void secrets_are_wrapped_and_unwrapped(void **state)
     assert_int_equal(rest.size, KEK_WRAPPED_SIZE(VOLUME_SECRET_SIZE));
     assert_null(memmem(rest.data, rest.size, secret_data(s), VOLUME_SECRET_SIZE));
     assert_int_equal(buffer_append(&wrapped, rest.data, rest.size), 0);
-    send_frame(&w->admin, MESSAGE_UNWRAP, 0, BYTES_OF(uuid), buffer_bytes(&wrapped));
+    ask_for_secret(w, uuid, &wrapped, "alice");
     expect_result(w, 0, &rest);
     assert_true(bytes_equal(rest, secret_bytes(s)));
+    expect_last_change(w, 1, "\"action\":\"secret.export\"", "\"user\":\"alice\"");
     uuid[0]++; /* as that of another volume it does not open */
-    send_frame(&w->admin, MESSAGE_UNWRAP, 0, BYTES_OF(uuid), buffer_bytes(&wrapped));
+    ask_for_secret(w, uuid, &wrapped, "alice");
     expect_result(w, -EBADMSG, &rest);
+    assert_int_equal(broker_store_verify(&w->b, NULL, NULL), 1);
+}
+
+static void what_cannot_be_recorded_is_not_unwrapped(void **state)
+{
+    struct keeper_world *w = *state;
+    struct store_volume v = {0};
+    uint8_t uuid[16];
+    struct bytes rest;
+    add_volume(w, 1, (struct store_volume){0});
+    volume_uuid(uuid, 1);
+    assert_int_equal(store_volume_get(w->b.store, uuid, &v, NULL), 0);
+    sqlite_run("CREATE TRIGGER refuse BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no'); END");
+    ask_for_secret(w, uuid, &v.wrapped, "alice");
+    assert_true(expect_failure(w, &rest) < 0);
+    assert_int_equal(rest.size, 0);
+    send_user(w, MESSAGE_REWRAP, "alice", NULL);
+    assert_true(expect_failure(w, &rest) < 0);
+    sqlite_run("DROP TRIGGER refuse");
+    expect_service(w, 0);
+    store_volume_free(&v);
+}
+
+static void who_asks_must_have_a_name(void **state)
+{
+    struct keeper_world *w = *state;
+    static uint8_t endless[sizeof(struct message_user)], nobody[sizeof(struct message_user)];
+    memset(endless, 'a', sizeof(endless));
+    const struct bytes names[] = {BYTES_OF(endless), BYTES_OF(nobody)};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        send_frame(&w->admin, MESSAGE_REWRAP, 0, names[i], BYTES_NONE);
+        expect_end(&w->admin);
+        keeper_stop(w);
+        keeper_start(w);
+    }
 }
 
 static void an_administration_out_of_place_is_given_up(void **state)
@@ -496,7 +571,7 @@ static struct message_rewrapped rewrap(struct keeper_world *w)
 {
     struct message_rewrapped m;
     struct bytes rest;
-    send_frame(&w->admin, MESSAGE_REWRAP, 0, BYTES_NONE, BYTES_NONE);
+    send_user(w, MESSAGE_REWRAP, "alice", NULL);
     expect_result(w, 0, &rest);
     assert_int_equal(rest.size, sizeof(m));
     memcpy(&m, rest.data, sizeof(m));
@@ -522,7 +597,7 @@ static void all_is_wrapped_anew_while_guests_are_served(void **state)
     w->config.kek_count = 2;
     keeper_start(w);
     expect_service(w, 0); /* by the old key */
-    send_frame(&w->admin, MESSAGE_REWRAP, 0, BYTES_NONE, BYTES_NONE);
+    send_user(w, MESSAGE_REWRAP, "alice", NULL);
     for (int i = 0; i < 20; i++) {
         uint64_t c = accept_connection(w, 0);
         tell_decision(w, 0, c, 1, true);
@@ -545,6 +620,8 @@ static void all_is_wrapped_anew_while_guests_are_served(void **state)
     m = rewrap(w);
     assert_int_equal(m.done, 0);
     assert_int_equal(m.already, VOLUMES - 1);
+    expect_last_change(w, 25, "\"action\":\"vault.rewrapped\"",
+                       "\"detail\":\"done 0, already 99, failed 1\"");
     /* Without the old key, everything still opens. */
     keeper_stop(w);
     w->config.kek_count = 1;
@@ -661,6 +738,8 @@ int main(void)
         T(a_front_has_nothing_to_say),
         T(without_a_gate_that_keeps_to_the_rules_nothing_goes),
         T(secrets_are_wrapped_and_unwrapped),
+        T(what_cannot_be_recorded_is_not_unwrapped),
+        T(who_asks_must_have_a_name),
         T(an_administration_out_of_place_is_given_up),
         T(all_is_wrapped_anew_while_guests_are_served),
         T(a_checkpoint_is_signed_by_the_gate),

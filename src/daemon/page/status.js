@@ -20,6 +20,20 @@
     "volume.rate": "too many releases in a short time",
     "volume.approval": "denied by an operator",
   };
+  const CHANGES = {
+    "volume.add": "registered",
+    "volume.set": "settings changed",
+    "volume.remove": "removed",
+    "secret.export": "exported with its secret",
+    "policy.set": "policy changed",
+    "values.add": "reference values added",
+    "values.enable": "reference values made valid",
+    "values.disable": "reference values withdrawn",
+    "request.approve": "request approved",
+    "request.deny": "request denied",
+    "vault.rewrap": "wrapping secrets anew",
+    "vault.rewrapped": "secrets wrapped anew",
+  };
   /* One check says both that an operator is waited for and that one has denied. */
   const isHeld = (f) => f && f.check === "volume.approval" && /waits for one$/.test(f.found);
 
@@ -224,11 +238,13 @@
   }
 
   /* ---- decisions ---- */
-  const firstRejection = (r) => r.findings.find((f) => f.verdict === "reject");
-  const volumeName = (uuid) => (uuid ? state.names.get(uuid) || uuid : "no readable evidence");
+  const firstRejection = (r) => (r.findings || []).find((f) => f.verdict === "reject");
+  const volumeName = (r) => (r.volume ? state.names.get(r.volume) || r.volume
+    : r.verdict === "changed" ? "all" : "no readable evidence");
 
   function reasonOf(record) {
     if (record.verdict === "granted") return ["", ""];
+    if (record.verdict === "changed") return [CHANGES[record.action] || "", record.action];
     const f = firstRejection(record);
     if (!f) return ["not recorded", ""];
     return [isHeld(f) ? "waits for an operator" : REASONS[f.check] || "", f.check];
@@ -236,6 +252,7 @@
 
   function badgeOf(record) {
     if (record.verdict === "granted") return ["good", "Released"];
+    if (record.verdict === "changed") return ["plain", "Changed"];
     const f = firstRejection(record);
     return isHeld(f) ? ["hold", "Held"] : ["bad", "Refused"];
   }
@@ -255,7 +272,7 @@
       row.volume,
       make("td", check ? { role: "cell", "data-label": "Reason" } : { role: "cell", class: "blank" },
         text, " ", check ? make("div", {}, make("code", {}, check)) : null),
-      make("td", { role: "cell", "data-label": "Guest" }, r.peer || "–"),
+      make("td", { role: "cell", "data-label": "By" }, r.user || r.peer || "–"),
       make("td", { role: "cell", "data-label": "When" }, row.when),
       make("td", { role: "cell" }, row.button));
     row.companion = make("tr", { role: "row", class: "below", id, hidden: "" });
@@ -263,7 +280,7 @@
   }
 
   function updateDecision(row, r) {
-    setText(row.volume, volumeName(r.volume));
+    setText(row.volume, volumeName(r));
     showTime(row.when, r.time);
   }
 
@@ -275,16 +292,20 @@
   }
 
   function showDetails(cell, { record, evidence }) {
-    const rejected = record.findings.filter((f) => f.verdict === "reject");
-    const rest = record.findings.length - rejected.length;
+    const findings = record.findings || [];
+    const rejected = findings.filter((f) => f.verdict === "reject");
+    const rest = findings.length - rejected.length;
     const facts = make("dl", { class: "details" });
     const put = (k, v) => v && facts.append(make("dt", {}, k), make("dd", {}, v));
     put("Correlation id", make("code", {}, record.id));
     put("Record", `${record.sequence}, ${new Date(record.time).toLocaleString()}`);
     put("Broker", record.broker);
-    put("Platform", record.platform);
-    put("Checks", `${rejected.length} rejected, ${rest} passed or waived`);
-    put("Evidence", evidence ? "kept: encroot audit show explains it" : "not kept");
+    put("Changed", record.detail);
+    if (record.findings) {
+      put("Platform", record.platform);
+      put("Checks", `${rejected.length} rejected, ${rest} passed or waived`);
+      put("Evidence", evidence ? "kept: encroot audit show explains it" : "not kept");
+    }
     cell.replaceChildren(...rejected.map(findingOf), facts);
   }
 
@@ -308,7 +329,7 @@
 
   function showDecisions() {
     const only = $("refusals").checked;
-    const list = state.decisions.filter((r) => !only || r.verdict !== "granted");
+    const list = state.decisions.filter((r) => !only || r.verdict === "denied");
     reconcile($("decisions"), list, (r) => r.sequence, createDecision, updateDecision,
       $("h-decisions"));
     $("t-decisions").hidden = list.length === 0;
@@ -324,7 +345,7 @@
       const refused = fresh.filter((r) => badgeOf(r)[0] === "bad");
       const parts = [];
       if (pending > state.seen.pending) parts.push(`${pending} waiting for approval`);
-      if (refused.length) parts.push(`refused: ${volumeName(refused[0].volume)}, `
+      if (refused.length) parts.push(`refused: ${volumeName(refused[0])}, `
         + reasonOf(refused[0]).filter((t) => t)[0]);
       if (parts.length) announce(parts.join("; "));
     }
