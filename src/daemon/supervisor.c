@@ -20,8 +20,7 @@
 #define BACKOFF_LAST SECONDS(10)
 #define STEADY SECONDS(60) /* a generation that served so long did not fail at its start */
 #define DRAIN_EXTRA 15     /* seconds beyond the deadline of the last request */
-#define CLOSE_SECONDS 10   /* so long a reload waits for the old generation to take no more guests \
-                            */
+#define CLOSE_SECONDS 10   /* a reload waits so long for the old one to take no more guests */
 #define DRAINING_MAX 4     /* generations; of more, the oldest is ended */
 
 struct supervisor {
