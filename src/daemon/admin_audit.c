@@ -14,22 +14,25 @@ struct audit_query {
     const uint8_t *volume;
 };
 
+/* One that has no room ends the answer: none that is behind it may come before it. */
 static int put_page(struct store_record *page, int n, struct audit_query *q, struct buffer *out)
 {
     int r = 0;
+    bool fits = true;
     for (int i = 0; i < n; i++) {
         struct store_record *record = &page[i];
-        if (r == 0 && out->size + record->text.size < ANSWER_MAX) {
+        fits = fits && r == 0 && out->size + record->text.size < ANSWER_MAX;
+        if (fits) {
             if (buffer_append(out, record->text.data, record->text.size) < 0 ||
                 buffer_append(out, "\n", 1) < 0)
                 r = -ENOMEM;
             q->after = record->sequence;
             q->left--;
-        } else {
-            q->left = 0;
         }
         store_record_free(record);
     }
+    if (!fits)
+        q->left = 0;
     return r;
 }
 

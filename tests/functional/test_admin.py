@@ -220,6 +220,23 @@ class Audit(AdminTest):
         self.assertEqual((status["broker"], status["role"], status["store"], status["volumes"]),
                          ("broker-1", "admin", {"kind": "sqlite", "up": True}, 1))
 
+    def test_an_answer_that_is_full_leaves_no_gap(self):
+        """A small record that would fit does not come before a large one that does not."""
+        count, large = 80, 250 << 10
+        records = [self.record(n) for n in range(1, count + 1)]
+        for n, r in enumerate(records):
+            if n % 2:
+                r["record"] = json.dumps({**json.loads(r["record"]), "filler": "x" * large})
+        self.seed(*records)
+        seen = []
+        while len(seen) < count:
+            after = seen[-1] if seen else 0
+            answer = self.ask("GET", f"/v1/audit?after={after}&limit=1000")
+            self.assertLessEqual(len(answer.raw), 8 << 20)
+            self.assertTrue(answer.lines)
+            seen += [r["sequence"] for r in answer.lines]
+            self.assertEqual(seen, list(range(1, len(seen) + 1)))
+
     def test_the_keeper_answers(self):
         c = self.get("/v1/audit/checkpoint")
         self.assertEqual((c["sequence"], c["hash"][:4], c["time"], c["broker"], c["version"]),
