@@ -30,10 +30,10 @@ static const struct config_key keys[] = {
     {"request-seconds", config_set_number, AT(request_seconds), .min = 1, .max = 3600,
      .preset = "60"},
     {"handshake-seconds", config_set_number, AT(handshake_seconds), .min = 1, .max = 3600},
-    {"store", config_set_store, AT(store), .preset = "sqlite:broker.db"},
+    {"store", config_set_store, AT(store), .guarded = true, .preset = "sqlite:broker.db"},
     {"store-password-file", config_set_path, AT(store_password_file)},
-    {"kek", config_set_kek, AT(keks), .preset = "file:vault.kek"},
-    {"kek-old", config_set_kek_old, AT(keks), .many = true},
+    {"kek", config_set_kek, AT(keks), .guarded = true, .preset = "file:vault.kek"},
+    {"kek-old", config_set_kek_old, AT(keks), .many = true, .guarded = true},
     {"evidence-keep", config_set_word, AT(evidence_keep), .words = keeps, .preset = "refused"},
     {"evidence-days", config_set_number, AT(evidence_days), .min = 1, .max = 3650, .preset = "30"},
     {"evidence-megabytes", config_set_number, AT(evidence_megabytes), .min = 16, .max = 1 << 20,
@@ -140,22 +140,56 @@ static int copy_line(struct bytes line, char text[LINE_MAX_SIZE], struct error *
     return 0;
 }
 
+static struct bytes line_at(struct bytes text, size_t at)
+{
+    const uint8_t *from = text.data + at, *end = memchr(from, '\n', text.size - at);
+    return BYTES(from, end ? (size_t)(end - from) : text.size - at);
+}
+
 static int take_lines(struct daemon_config *c, struct bytes text, const char *folder,
                       unsigned *seen, unsigned *number, struct error *err)
 {
     char line[LINE_MAX_SIZE];
     int r = 0;
     for (size_t at = 0; r == 0 && at < text.size; ++*number) {
-        const uint8_t *from = text.data + at, *end = memchr(from, '\n', text.size - at);
-        size_t size = end ? (size_t)(end - from) : text.size - at;
-        r = copy_line(BYTES(from, size), line, err);
+        struct bytes found = line_at(text, at);
+        r = copy_line(found, line, err);
         if (r == 0)
             r = take_line(c, folder, line, *number, seen, err);
         if (r < 0)
             break;
-        at += size + 1;
+        at += found.size + 1;
     }
     return r;
+}
+
+static bool is_public(const char *line)
+{
+    char name[64];
+    size_t n = strcspn(line, " \t=");
+    if (n >= sizeof(name))
+        return false;
+    memcpy(name, line, n);
+    name[n] = '\0';
+    const struct config_key *k = find_key(name);
+    return k && !k->guarded;
+}
+
+int config_public_text(struct bytes text, struct buffer *ret, struct error *err)
+{
+    char copy[LINE_MAX_SIZE];
+    int r = 0;
+    for (size_t at = 0; r == 0 && at < text.size;) {
+        struct bytes found = line_at(text, at);
+        r = copy_line(found, copy, err);
+        if (r < 0)
+            return r;
+        drop_comment(copy);
+        const char *line = trim(copy);
+        r = buffer_printf(ret, "%s\n", is_public(line) ? line : "");
+        at += found.size + 1;
+    }
+    return r < 0 ? error_set(err, ENOMEM, "out of memory") : 0;
 }
 
 static int preset(struct daemon_config *c, const char *folder, const unsigned *seen,

@@ -68,6 +68,12 @@ struct daemon_config {
 /* `name` is used in errors; `folder`: where relative paths begin. */
 int config_parse(struct daemon_config *ret, struct bytes text, const char *name, const char *folder,
                  struct error *err) _must_use_;
+/*
+ * Of a text that config_parse accepts, what processes may know that use neither store nor vault: a
+ * copy without comments and without the keys in whose values people write passwords; its lines keep
+ * their numbers.
+ */
+int config_public_text(struct bytes text, struct buffer *ret, struct error *err) _must_use_;
 void config_free(struct daemon_config *c);
 
 #endif

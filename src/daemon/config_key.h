@@ -22,6 +22,7 @@ struct config_key {
     size_t at;       /* of the member in struct daemon_config */
     size_t at_count; /* of its count, where it may be there several times */
     bool many;
+    bool guarded;      /* its value may hold a password */
     unsigned min, max; /* of numbers */
     const struct config_word *words;
     const char *preset; /* the value when the key is not there; NULL: none, or computed */

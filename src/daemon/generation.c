@@ -64,10 +64,12 @@ static enum role owner_of(enum wire listening)
 
 static int spawn(struct member *m, const struct generation_plan *plan, struct error *err)
 {
-    const struct listeners *l = &plan->setup->listeners;
-    const struct process_start start = {plan->config_name, plan->setup->config_fd,
-                                        plan->metrics_fd};
+    const struct setup *setup = plan->setup;
+    const struct listeners *l = &setup->listeners;
     struct process with = m->process; /* the listening sockets stay the supervisor's */
+    const struct process_start start = {
+        plan->config_name, role_stores(with.role) ? setup->config_fd : setup->public_fd,
+        plan->metrics_fd};
     char name[32];
     for (size_t i = 0; i < l->count; i++)
         if (owner_of(l->all[i].wire) == with.role)

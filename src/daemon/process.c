@@ -61,10 +61,12 @@ static void reset_signals(void)
 }
 
 /* In the child; does not return. Its parent's copy of the environment stays as it is. */
-static void execute(int *fds, size_t count, pid_t parent, char **argv)
+static void execute(enum role role, int *fds, size_t count, pid_t parent, char **argv)
 {
     reset_signals();
     unsetenv("NOTIFY_SOCKET");
+    if (!role_stores(role))
+        unsetenv("PGPASSWORD"); /* which libpq reads */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent && place_fds(fds, count))
         execv("/proc/self/exe", argv);
     _exit(127);
@@ -91,7 +93,7 @@ int process_spawn(const struct process *p, const struct process_start *s, pid_t 
     if (pid < 0)
         return error_errno(err, errno, "fork");
     if (pid == 0)
-        execute(fds, count, parent, argv);
+        execute(p->role, fds, count, parent, argv);
     *ret = pid;
     return 0;
 }

@@ -79,6 +79,7 @@ struct role_table {
 
 const char *role_name(enum role r);
 bool role_is_paired(enum role r); /* one for each pair of front and appraiser */
+bool role_stores(enum role r);    /* uses store and vault, and knows how */
 
 /* ---- process.c: how a process comes to be ---- */
 struct process_start {

@@ -2,13 +2,13 @@
 
 static const struct {
     const char *name;
-    bool paired;
+    bool paired, stores;
 } roles[ROLE_COUNT] = {
     [ROLE_GATE] = {"gate"},
     [ROLE_FRONT] = {"front", .paired = true},
     [ROLE_APPRAISER] = {"appraiser", .paired = true},
-    [ROLE_KEEPER] = {"keeper"},
-    [ROLE_ADMIN] = {"admin"},
+    [ROLE_KEEPER] = {"keeper", .stores = true},
+    [ROLE_ADMIN] = {"admin", .stores = true},
     [ROLE_MONITOR] = {"monitor"},
 };
 
@@ -20,4 +20,9 @@ const char *role_name(enum role r)
 bool role_is_paired(enum role r)
 {
     return r < ROLE_COUNT && roles[r].paired;
+}
+
+bool role_stores(enum role r)
+{
+    return r < ROLE_COUNT && roles[r].stores;
 }

@@ -20,6 +20,15 @@ static int keep_text(struct bytes text, int *ret, struct error *err)
     return 0;
 }
 
+static int keep_texts(struct setup *s, struct bytes text, struct error *err)
+{
+    _buffer_ struct buffer open = {0};
+    int r = config_public_text(text, &open, err);
+    if (r == 0)
+        r = keep_text(buffer_bytes(&open), &s->public_fd, err);
+    return r < 0 ? r : keep_text(text, &s->config_fd, err);
+}
+
 int setup_load(struct setup *ret, const char *path, const struct setup *old, struct error *err)
 {
     struct setup s = SETUP_NONE;
@@ -31,7 +40,7 @@ int setup_load(struct setup *ret, const char *path, const struct setup *old, str
     int r = process_config(&s.config, fd, path, &text, err);
     if (r < 0)
         return r;
-    r = keep_text(buffer_bytes(&text), &s.config_fd, err);
+    r = keep_texts(&s, buffer_bytes(&text), err);
     if (r == 0)
         r = listeners_open(&s.listeners, &s.config, old ? &old->listeners : NULL, err);
     if (r < 0) {
@@ -46,7 +55,7 @@ void setup_free(struct setup *s, const struct setup *successor)
 {
     listeners_close(&s->listeners, successor ? &successor->listeners : NULL);
     config_free(&s->config);
-    if (s->config_fd >= 0)
-        close(s->config_fd);
+    cleanup_close(&s->config_fd);
+    cleanup_close(&s->public_fd);
     *s = SETUP_NONE;
 }

@@ -7,9 +7,10 @@
 struct setup {
     struct daemon_config config;
     int config_fd; /* a sealed memfd with its text; -1: there is no setup */
+    int public_fd; /* the same without passwords (config_public_text) */
     struct listeners listeners;
 };
-#define SETUP_NONE ((struct setup){.config_fd = -1})
+#define SETUP_NONE ((struct setup){.config_fd = -1, .public_fd = -1})
 
 /* Read the configuration and open what it names; what `old` has stays open (listeners.h). Errors
  * leave `old` as it is. */

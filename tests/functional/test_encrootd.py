@@ -562,6 +562,34 @@ class Faults(BrokerTest):
             if pid != broker.process.pid:
                 self.assertRegex(status, r"Seccomp:\s+2", broker.children().get(pid))
 
+    @unittest.skipIf(SANITIZED, "terabytes of memory")
+    @unittest.skipUnless(os.getuid() == 0, "only root reads the memory of other processes")
+    def test_the_password_of_the_database_is_not_in_a_front(self):
+        """K5: nor in anything else that has no business with the database."""
+        words = [os.urandom(12).hex() for _ in range(3)]
+        broker = Broker(self.owner, environment={"PGPASSWORD": words[0]},
+                        store=f"postgresql://u:{words[1]}@127.0.0.1:{free_port()}/encroot")
+        broker.conf.write_text(f"# store = postgresql://u:{words[2]}@db/encroot\n"
+                               + broker.conf.read_text())
+        broker.start(wait=False)
+        until("it serves", lambda: "generation 1 serves" in broker.log())
+        knows = {role: any(word.encode() in memory(pid) for pid in broker.children(role)
+                           for word in words)
+                 for role in ("keeper", "gate", "front", "appraiser", "monitor")}
+        self.assertEqual([role for role, yes in knows.items() if yes], ["keeper"])
+
+
+def memory(pid):
+    """All that a process can read of its own."""
+    found = []
+    with open(f"/proc/{pid}/mem", "rb", 0) as file:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            begin, end = (int(n, 16) for n in line.split()[0].split("-"))
+            with contextlib.suppress(OSError, OverflowError, ValueError):
+                file.seek(begin)
+                found.append(file.read(end - begin))
+    return b"\0".join(found)
+
 
 def faketime(test):
     for path in Path("/usr/lib").glob("*/faketime/libfaketime.so.1"):

@@ -256,6 +256,24 @@ static void the_manual_has_each_key_and_no_other(void **state)
     assert_true(there > 20);
 }
 
+/* Line by line, so that an error of a process names the line that the file has. */
+static void passwords_are_not_public(void **state)
+{
+    static const char text[] =
+        "# store = postgresql://u:hunter2@db/encroot\nname = a # not hunter2\n"
+        " store\t= postgresql://u:hunter2@db/encroot\nkek=pkcs11:object=k?pin-value=hunter2\n"
+        "kek-old = pkcs11:object=o?pin-value=hunter2\r\n\nworkers = 3\nlisten=127.0.0.1:1";
+    _buffer_ struct buffer out = {0};
+    struct daemon_config c;
+    struct error err = {0};
+    assert_int_equal(config_public_text(BYTES_STR(text), &out, &err), 0);
+    assert_int_equal(buffer_append(&out, "", 1), 0);
+    assert_string_equal((char *)out.data, "\nname = a\n\n\n\n\nworkers = 3\nlisten=127.0.0.1:1\n");
+    assert_int_equal(parse((char *)out.data, &c, &err), 0);
+    assert_int_equal(c.workers, 3);
+    config_free(&c);
+}
+
 /* What `encroot init` writes runs as it is; what it shows as comments is what it says. */
 static void the_one_of_init_is_one(void **state)
 {
@@ -299,6 +317,7 @@ int main(void)
         cmocka_unit_test(reads_every_key),
         cmocka_unit_test(each_mistake_is_named),
         cmocka_unit_test(passwords_are_not_repeated),
+        cmocka_unit_test(passwords_are_not_public),
         cmocka_unit_test(nul_and_long_lines_are_refused),
         cmocka_unit_test(short_deadlines_bound_the_handshake),
         cmocka_unit_test(the_manual_has_each_key_and_no_other),
