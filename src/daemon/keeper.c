@@ -92,7 +92,8 @@ static int wait_and_fill(struct keeper *k, struct error *err)
 static void ping(struct keeper *k)
 {
     struct error err = {0};
-    keeper_store_state(k, store_ping(k->store, &err), &err);
+    int r = k->store_down ? store_probe(k->store, &err) : store_ping(k->store, &err);
+    keeper_store_state(k, r, &err);
     k->next_ping = clock_now() + SECONDS(PING_SECONDS);
 }
 

@@ -81,7 +81,7 @@ void keeper_send_policy(struct keeper *k, struct pair *p, const uint8_t volume[1
     struct error err = {0};
     memcpy(m.volume, volume, sizeof(m.volume));
     int r = get_policy(k, volume, &m.edition, &text, &err);
-    if (r != -ENOENT)
+    if (r < 0 && r != -ENOENT) /* that it can be read does not make it one that can be written */
         keeper_store_state(k, r, &err);
     const struct bytes parts[] = {BYTES(&m, sizeof(m)), r < 0 ? BYTES_NONE : buffer_bytes(&text)};
     send_to(k, p, &p->decision, MESSAGE_POLICY, 0, parts, ARRAY_SIZE(parts));

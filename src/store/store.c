@@ -132,6 +132,23 @@ void store_rollback(struct store *s)
     end(s, STORE_IDLE);
 }
 
+int store_probe(struct store *s, struct error *err)
+{
+    const struct db_driver *d = s->db->driver;
+    int64_t version;
+    int r = store_begin(s, err);
+    if (r < 0)
+        return r;
+    r = d->version(s->db, &version, err);
+    if (r == 0)
+        r = d->set_version(s->db, version, err);
+    if (r == 0)
+        r = store_commit(s, err);
+    if (r < 0)
+        store_rollback(s);
+    return r;
+}
+
 /* ---- for the operations ---- */
 static int run(struct store *s, enum statement n, const struct db_value *parameters, db_row *row,
                void *arg, struct error *err)

@@ -62,6 +62,8 @@ static inline void cleanup_store(struct store **s)
 #define _store_ _cleanup_(cleanup_store)
 /* Does the database answer? */
 int store_ping(struct store *s, struct error *err) _must_use_;
+/* Does it keep something? Writes what is there already: a full disk answers, and keeps nothing. */
+int store_probe(struct store *s, struct error *err) _must_use_;
 
 /* ---- transactions ---- */
 int store_begin(struct store *s, struct error *err) _must_use_;

@@ -492,6 +492,11 @@ class Faults(BrokerTest):
         until("it is full", lambda: load([broker], [volume], "--clients", 2, "--count", 20,
                                          "--patience", 0)["unavailable"] == 20, 120)
         records = broker.metrics()["encroot_released_total"]
+        # it can be read, and is looked at by itself: that makes no healthy broker of it
+        errors = broker.metrics()["encroot_store_errors_total"]
+        until("another look", lambda: broker.metrics()["encroot_store_errors_total"] > errors
+              or broker.monitor("/healthz")[0] == 200)
+        self.assertEqual(broker.monitor("/healthz")[0], 503)
         ballast.unlink()
         broker.wait_ready()
         self.assertEqual(load([broker], [volume], "--clients", 2, "--count", 4)["released"], 4)
