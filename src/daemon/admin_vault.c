@@ -38,10 +38,13 @@ static int ask(struct admin *a, enum message type, const struct bytes *parts, si
         return error_set(err, EPROTO, "the keeper's answer has %zu bytes", f.body.size);
     memcpy(&result, f.body.data, sizeof(result));
     result.text[sizeof(result.text) - 1] = '\0';
+    result.hint[sizeof(result.hint) - 1] = '\0';
     /* Whatever it is, the request was not at fault. */
-    if (result.code < 0)
-        return error_set(err, result.code == -EHOSTDOWN ? EHOSTDOWN : EIO, "the keeper: %s",
-                         result.text);
+    if (result.code < 0) {
+        r = error_set(err, result.code == -EHOSTDOWN ? EHOSTDOWN : EIO, "the keeper: %s",
+                      result.text);
+        return result.hint[0] ? error_hint(err, r, "%s", result.hint) : r;
+    }
     *ret = BYTES(f.body.data + sizeof(result), f.body.size - sizeof(result));
     return 0;
 }

@@ -114,6 +114,8 @@ static bool get_secret(const struct decider *d, const struct store_volume *v,
     if (unwrap(d, v, &c->secret, &err) == 0)
         return true;
     finding_add(&c->findings, "secret", VERDICT_REJECT, "the volume's secret", err.text);
+    if (err.hint[0])
+        finding_remedy(&c->findings, "%s", err.hint);
     c->outcome = OUTCOME_UNAVAILABLE;
     return false;
 }

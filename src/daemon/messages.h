@@ -103,6 +103,7 @@ struct message_answer {
 struct message_result {
     int32_t code;   /* 0 or a negative errno */
     char text[512]; /* the error's text; no secret in it */
+    char hint[256]; /* and what to do; may be empty */
 };
 
 /* On whose behalf, for the record. */

@@ -16,6 +16,7 @@ static int answer(struct vault_service *s, int code, const struct error *why, st
     struct message_result m = {.code = code};
     if (code < 0) {
         snprintf(m.text, sizeof(m.text), "%.*s", (int)sizeof(m.text) - 1, why->text);
+        snprintf(m.hint, sizeof(m.hint), "%.*s", (int)sizeof(m.hint) - 1, why->hint);
         first = second = BYTES_NONE;
     }
     const struct bytes parts[] = {BYTES(&m, sizeof(m)), first, second};
@@ -118,8 +119,11 @@ static void tell_failed(const struct store_volume *v, const struct error *why)
 {
     char volume[UUID_TEXT_SIZE];
     uuid_format(v->uuid, volume);
-    const struct log_field fields[] = {
-        {"volume", volume}, {"name", v->name}, {"reason", why->text}, {NULL, NULL}};
+    const struct log_field fields[] = {{"volume", volume},
+                                       {"name", v->name},
+                                       {"reason", why->text},
+                                       {"hint", why->hint[0] ? why->hint : NULL},
+                                       {NULL, NULL}};
     log_event(LOG_ERR, "a secret cannot be wrapped anew", fields);
 }
 

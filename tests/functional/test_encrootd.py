@@ -210,6 +210,19 @@ class Release(BrokerTest):
         # who met the old processes at the end asks again: they cannot unwrap by the new key
         self.assertIn(result["last_failure"], ("", "status 503, unavailable"))
         del broker.settings["kek-old"]
+        broker.settings["kek"] = old  # the wrong one is gone
+        broker.write_conf()
+        broker.stop()
+        broker.start()
+        self.assertEqual(load([broker], volumes[:1], "--clients", 1, "--count", 1, "--patience",
+                              0)["released"], 0)
+        for command, status in ((["audit", "show", broker.audit()[-1]["id"]], 0),
+                                (["volume", "export", volumes[0], "--with-secret"], 1)):
+            said = broker.encroot(*command, status=status)
+            self.assertIn("kek-old", said.stdout + said.stderr)
+        broker.encroot("vault", "rewrap", status=1)
+        self.assertIn("kek-old", broker.log())
+        broker.settings["kek"] = f"file:{new}"
         broker.write_conf()
         broker.stop()
         broker.start()
