@@ -1,28 +1,37 @@
 #include "cli/audit_pages.h"
+#include "base/hex.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 #define PAGE_RECORDS 200 /* of at most AUDIT_RECORD_MAX bytes: less than ADMIN_ANSWER_MAX */
 
+/* {"sequence", "hash"} of the last record. */
+static int read_end(const json_t *j, struct audit_pages *p, struct error *err)
+{
+    static const char where[] = "the broker's answer: audit";
+    const char *hash;
+    int r = json_get_uint(j, "sequence", INT64_MAX, &p->end, where, err);
+    if (r == 0)
+        r = json_get_string(j, "hash", &hash, where, err);
+    if (r == 0 && hex_decode(hash, p->end_hash, sizeof(p->end_hash)) < 0)
+        r = error_set(err, EPROTO, "%s: \"hash\" is none: \"%.100s\"", where, hash);
+    return r < 0 ? -EPROTO : 0;
+}
+
 int audit_pages_open(struct audit_pages *ret, const struct admin_client *c, uint64_t count,
                      struct error *err)
 {
-    static const char where[] = "the broker's answer: audit";
     _json_ json_t *status = NULL;
-    uint64_t end;
+    struct audit_pages p = {.client = c, .text = {.max = ADMIN_ANSWER_MAX}};
     int r = admin_call(c, "GET", "/v1/status", NULL, &status, err);
-    if (r == 0 && json_get_uint(json_object_get(status, "audit"), "sequence", INT64_MAX, &end,
-                                where, err) < 0)
-        r = -EPROTO;
+    if (r == 0)
+        r = read_end(json_object_get(status, "audit"), &p, err);
     if (r < 0)
         return r;
-    uint64_t before = count && count < end ? end - count : 0;
-    *ret = (struct audit_pages){.client = c,
-                                .first = before + 1,
-                                .end = end,
-                                .after = before,
-                                .text = {.max = ADMIN_ANSWER_MAX}};
+    p.after = count && count < p.end ? p.end - count : 0;
+    p.first = p.after + 1;
+    *ret = p;
     return 0;
 }
 

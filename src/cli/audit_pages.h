@@ -5,11 +5,13 @@
 #ifndef ENCROOT_CLI_AUDIT_PAGES_H
 #define ENCROOT_CLI_AUDIT_PAGES_H
 
+#include "broker/audit.h"
 #include "cli/admin_client.h"
 
 struct audit_pages {
     const struct admin_client *client; /* NULL: not in use */
     uint64_t first, end;               /* sequences: of the first, and of the last there is */
+    uint8_t end_hash[AUDIT_HASH_SIZE]; /* of the last: what the next record will follow */
     uint64_t after;                    /* the page begins behind this one */
     struct buffer text;                /* a page */
     size_t at;

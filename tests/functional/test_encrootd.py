@@ -313,6 +313,7 @@ class Release(BrokerTest):
                        "DELETE FROM audit WHERE sequence = 3",
                        "UPDATE audit SET text = (SELECT text FROM audit WHERE sequence = 4) "
                        "WHERE sequence = 3",
+                       "UPDATE audit SET hash = zeroblob(32) WHERE sequence = 6",
                        "DELETE FROM audit WHERE sequence > 3"):
             database.write_bytes(whole)
             for rest in broker.folder.glob("broker.db-*"):
