@@ -75,9 +75,9 @@ static void appraise_again(struct audit_kept *k, const struct admin_client *c)
     struct error err = {0};
     if (!k->evidence || !k->record.volume) {
         snprintf(k->why_not, sizeof(k->why_not), "%s",
-                 k->record.volume
-                     ? "not kept (evidence-keep, evidence-megabytes in encrootd.conf(5))"
-                     : "there was none that could be read");
+                 k->record.volume ? "not kept, or not any more (evidence-keep, evidence-days, "
+                                    "evidence-megabytes in encrootd.conf(5))"
+                                  : "there was none that could be read");
         return;
     }
     int r = read_evidence(&evidence, k, &err);

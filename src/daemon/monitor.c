@@ -24,7 +24,7 @@ struct monitor {
     struct event_base *base;
     struct evhttp *http;
     struct event *news, *resume;
-    struct evconnlistener *listeners[CONFIG_LISTEN_MAX];
+    struct evhttp_bound_socket *bound[CONFIG_LISTEN_MAX];
     size_t listener_count;
     struct channel control;
 };
@@ -90,7 +90,7 @@ static void answer_nothing(struct evhttp_request *request, void *arg)
 static int drain(struct monitor *m, struct error *err)
 {
     for (size_t i = 0; i < m->listener_count; i++)
-        evconnlistener_disable(m->listeners[i]);
+        evhttp_del_accept_socket(m->http, m->bound[i]);
     event_del(m->resume);
     event_del(m->news);
     return channel_send(&m->control, MESSAGE_CLOSED, 0, NULL, 0, err);
@@ -115,7 +115,7 @@ static void pause_accepting(struct evconnlistener *l, void *arg)
     struct monitor *m = arg;
     const struct timeval moment = {.tv_usec = 100000};
     for (size_t i = 0; i < m->listener_count; i++)
-        evconnlistener_disable(m->listeners[i]);
+        evconnlistener_disable(evhttp_bound_socket_get_listener(m->bound[i]));
     event_add(m->resume, &moment);
 }
 
@@ -123,7 +123,7 @@ static void resume_accepting(evutil_socket_t fd, short what, void *arg)
 {
     struct monitor *m = arg;
     for (size_t i = 0; i < m->listener_count; i++)
-        evconnlistener_enable(m->listeners[i]);
+        evconnlistener_enable(evhttp_bound_socket_get_listener(m->bound[i]));
 }
 
 static int accept_on(struct monitor *m, int fd, struct error *err)
@@ -133,9 +133,8 @@ static int accept_on(struct monitor *m, int fd, struct error *err)
     struct evhttp_bound_socket *bound = evhttp_accept_socket_with_handle(m->http, fd);
     if (!bound)
         return error_set(err, ENOMEM, "out of memory");
-    struct evconnlistener *l = evhttp_bound_socket_get_listener(bound);
-    evconnlistener_set_error_cb(l, pause_accepting);
-    m->listeners[m->listener_count++] = l;
+    evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(bound), pause_accepting);
+    m->bound[m->listener_count++] = bound;
     return 0;
 }
 
