@@ -67,16 +67,33 @@ int tls_certificate_load(X509 **ret, const char *path, struct error *err)
     return 0;
 }
 
-/* RFC 8446, 4.2.3. NULL: another key. */
-static const EVP_MD *digest_of(const EVP_PKEY *key)
+/* RFC 8446, 4.2.3. */
+static const struct {
+    const char *group;
+    enum hash_alg hash;
+    const EVP_MD *(*md)(void);
+} pairs[] = {
+    {"prime256v1", HASH_SHA256, EVP_sha256},
+    {"secp384r1", HASH_SHA384, EVP_sha384},
+};
+
+static int prepare_signing(struct tls_identity *id, struct error *err)
 {
     char group[32];
-    size_t n;
-    if (!EVP_PKEY_is_a(key, "EC") || EVP_PKEY_get_group_name(key, group, sizeof(group), &n) != 1)
-        return NULL;
-    if (strcmp(group, "prime256v1") == 0)
-        return EVP_sha256();
-    return strcmp(group, "secp384r1") == 0 ? EVP_sha384() : NULL;
+    size_t n, i = 0;
+    if (!EVP_PKEY_is_a(id->key, "EC") ||
+        EVP_PKEY_get_group_name(id->key, group, sizeof(group), &n) != 1)
+        return 0;
+    while (i < ARRAY_SIZE(pairs) && strcmp(group, pairs[i].group) != 0)
+        i++;
+    if (i == ARRAY_SIZE(pairs))
+        return 0;
+    id->signing = EVP_PKEY_CTX_new_from_pkey(NULL, id->key, NULL);
+    if (!id->signing || EVP_PKEY_sign_init(id->signing) != 1 ||
+        EVP_PKEY_CTX_set_signature_md(id->signing, pairs[i].md()) != 1)
+        return openssl_failed(err, EIO, "preparing to sign");
+    id->hash = pairs[i].hash;
+    return 0;
 }
 
 int tls_identity_load(struct tls_identity **ret, const char *key_path, const char *cert_path,
@@ -95,11 +112,12 @@ int tls_identity_load(struct tls_identity **ret, const char *key_path, const cha
             error_set(err, EINVAL, "%s: its private key is not the one in %s", cert_path, key_path),
             "restore the two files that belong together from a backup");
     }
+    if (r == 0)
+        r = prepare_signing(id, err);
     if (r < 0) {
         tls_identity_free(id);
         return r;
     }
-    id->digest = digest_of(id->key);
     *ret = id;
     return 0;
 }
@@ -161,6 +179,7 @@ void tls_identity_free(struct tls_identity *id)
 {
     if (!id)
         return;
+    EVP_PKEY_CTX_free(id->signing);
     EVP_PKEY_free(id->key);
     X509_free(id->certificate);
     free(id);
@@ -191,16 +210,11 @@ int tls_identity_sign(const struct tls_identity *id, struct bytes message, struc
 {
     uint8_t out[128];
     size_t n = sizeof(out);
-    if (!id->digest)
+    struct digest d;
+    if (!id->hash)
         return error_set(err, ENOTSUP, "the broker's key: expected ECDSA on P-256 or P-384");
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool ok = ctx && EVP_DigestSignInit(ctx, NULL, id->digest, NULL, id->key) == 1;
-    if (ok) {
-        EVP_MD_CTX_set_flags(ctx, EVP_MD_CTX_FLAG_FINALISE); /* used once: no copy is made of it */
-        ok = EVP_DigestSign(ctx, out, &n, message.data, message.size) == 1;
-    }
-    EVP_MD_CTX_free(ctx);
-    if (!ok)
+    if (digest_compute(&d, id->hash, message) < 0 ||
+        EVP_PKEY_sign(id->signing, out, &n, d.bytes, d.size) != 1)
         return openssl_failed(err, EIO, "signing");
     return buffer_append(der, out, n) < 0 ? error_set(err, ENOMEM, "out of memory") : 0;
 }
