@@ -165,23 +165,17 @@ static int take_answer(struct front *f, const struct frame *frame, struct error 
     return 0;
 }
 
-/* Until there is nothing: filling again wipes what was taken before. */
+/* Each answer is wiped when the next one is looked for. */
 static void answers_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct front *f = arg;
     struct channel *c = &f->answers.channel;
     struct error err = {0};
     struct frame frame;
-    int r, taken;
     (void)fd, (void)what;
-    do {
-        taken = 0;
-        r = channel_fill(c, &err);
-        while (r == 0 && (r = channel_next(c, &frame, &err)) > 0) {
-            r = take_answer(f, &frame, &err);
-            taken++;
-        }
-    } while (r == 0 && taken > 0);
+    int r = channel_fill(c, &err);
+    while (r == 0 && (r = channel_next(c, &frame, &err)) > 0)
+        r = take_answer(f, &frame, &err);
     if (r == 0 && !c->ended)
         return;
     if (r == 0)
