@@ -41,7 +41,7 @@ struct connection {
     bool says_hello; /* in front->hellos */
     size_t charged;  /* to front->memory */
     uint8_t exporter[CHANNEL_EXPORTER_SIZE];
-    struct buffer out; /* the answer, which may be a secret: wiped */
+    struct buffer out; /* the answer, encrypted */
     size_t sent;
     char peer[MESSAGE_PEER_SIZE];
     LIST_ENTRY(connection) in_bucket;

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#define READS_OF_WASTE 2
+
 static void read_rest(struct connection *c);
 static void give_up(struct connection *c);
 static void give_up_handshake(struct connection *c);
@@ -19,8 +21,8 @@ const struct front_state state_request = {"request", EV_READ, exchange_read, giv
 const struct front_state state_request_out = {"request", EV_WRITE, exchange_read, give_up};
 const struct front_state state_queued = {"queued", 0, NULL, exchange_unavailable};
 const struct front_state state_waiting = {"waiting", 0, NULL, exchange_unavailable};
-const struct front_state state_answering = {"answering", EV_WRITE, exchange_write, give_up};
-const struct front_state state_answering_in = {"answering", EV_READ, exchange_write, give_up};
+const struct front_state state_answering = {"answering", 0, NULL, give_up};
+const struct front_state state_answering_out = {"answering", EV_WRITE, exchange_write, give_up};
 const struct front_state state_lingering = {"lingering", EV_READ, read_rest, connection_end};
 
 /* ---- the event loop ---- */
@@ -131,17 +133,7 @@ void connection_forget_hello(struct connection *c)
     c->front->hello_count--;
 }
 
-/* The answer's only copies are here and in the frame that it came in: OpenSSL copies what it sends
- * into its record buffer and encrypts it there, in place. */
-static void free_answer(struct connection *c)
-{
-    if (c->out.data)
-        wipe(c->out.data, c->out.capacity);
-    buffer_free(&c->out);
-    c->out = (struct buffer){0};
-}
-
-static void free_tls(struct connection *c)
+void connection_free_tls(struct connection *c)
 {
     SSL_free(c->ssl);
     c->ssl = NULL;
@@ -159,10 +151,10 @@ void connection_end(struct connection *c)
     if (c->state->events)
         event_del(&c->io);
     event_del(&c->timer);
-    free_tls(c);
+    connection_free_tls(c);
     close(c->fd);
     connection_free_request(c);
-    free_answer(c);
+    buffer_free(&c->out);
     LIST_REMOVE(c, in_bucket);
     f->count--;
     free(c);
@@ -193,8 +185,8 @@ void connection_linger(struct connection *c)
 {
     if (c->ssl && SSL_is_init_finished(c->ssl))
         SSL_shutdown(c->ssl); /* close_notify */
-    free_tls(c);
-    free_answer(c);
+    connection_free_tls(c);
+    buffer_free(&c->out);
     connection_free_request(c);
     if (shutdown(c->fd, SHUT_WR) < 0) {
         connection_end(c);
@@ -204,10 +196,13 @@ void connection_linger(struct connection *c)
     connection_set_deadline(c, clock_now() + SECONDS(LINGER_SECONDS));
 }
 
+/* Its close_notify and its end come together, mostly. */
 static void read_rest(struct connection *c)
 {
     char waste[16384];
-    ssize_t n = recv(c->fd, waste, sizeof(waste), MSG_DONTWAIT);
+    ssize_t n = 1;
+    for (int i = 0; i < READS_OF_WASTE && n > 0; i++)
+        n = recv(c->fd, waste, sizeof(waste), MSG_DONTWAIT);
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
         connection_end(c);
 }

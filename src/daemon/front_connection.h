@@ -23,9 +23,9 @@ struct front_state {
     void (*step)(struct connection *c);     /* the socket is ready */
     void (*deadline)(struct connection *c); /* time is up */
 };
-/* Where there are two of a name, OpenSSL waits for the socket's other direction. */
+/* Where there are two of a name, the second waits for the socket's other direction. */
 extern const struct front_state state_quiet, state_handshake, state_handshake_out, state_request,
-    state_request_out, state_queued, state_waiting, state_answering, state_answering_in,
+    state_request_out, state_queued, state_waiting, state_answering, state_answering_out,
     state_lingering;
 
 /* ---- front_connection.c ---- */
@@ -36,6 +36,8 @@ void connection_linger(struct connection *c);
 /* Count the request's memory again. */
 void connection_charge(struct connection *c);
 void connection_free_request(struct connection *c);
+/* TLS has said its last. */
+void connection_free_tls(struct connection *c);
 
 /* ---- front_exchange.c: any of them may end the connection ---- */
 void exchange_first_byte(struct connection *c);

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 
 #define READS_AT_ONCE 16 /* records of one connection before others have their turn */
-#define ANSWER_ROOM (HTTP_RESPONSE_HEAD_SIZE + 128)
+#define ANSWER_MAX (HTTP_RESPONSE_HEAD_SIZE + 128)
 
 #define HANDSHAKE_BYTES_MAX 16384 /* of a guest's; it needs a thousand, OpenSSL keeps 128 KiB */
 
@@ -81,23 +81,48 @@ void exchange_handshake(struct connection *c)
 }
 
 /* ---- answers ---- */
-static void send_answer(struct connection *c, int status, const char *type, struct bytes body)
+/* What TLS makes of `text` and of the end of the connection, in c->out. */
+static int seal(struct connection *c, struct bytes text)
+{
+    BIO *sealed = BIO_new(BIO_s_mem()); /* of what is encrypted: nothing to wipe */
+    BUF_MEM *all = NULL;
+    size_t n;
+    if (!sealed)
+        return -ENOMEM;
+    SSL_set0_wbio(c->ssl, sealed);
+    ERR_clear_error();
+    if (SSL_write_ex(c->ssl, text.data, text.size, &n) != 1 || n != text.size)
+        return -EIO;
+    SSL_shutdown(c->ssl); /* close_notify */
+    return BIO_get_mem_ptr(sealed, &all) == 1 ? buffer_append(&c->out, all->data, all->length)
+                                              : -EIO;
+}
+
+static int seal_answer(struct connection *c, int status, const char *type, struct bytes body)
 {
     char head[HTTP_RESPONSE_HEAD_SIZE];
+    uint8_t text[ANSWER_MAX];
     int n = http_response_head(status, type, body.size, head, NULL);
+    if (n < 0 || (size_t)n + body.size > sizeof(text))
+        return -EINVAL;
+    memcpy(text, head, (size_t)n);
+    memcpy(text + n, body.data, body.size);
+    n = seal(c, BYTES(text, (size_t)n + body.size));
+    wipe(text, sizeof(text));
+    return n;
+}
+
+static void send_answer(struct connection *c, int status, const char *type, struct bytes body)
+{
     if (c->state == &state_queued)
         TAILQ_REMOVE(&c->front->queue, c, in_queue);
-    /* At once, so that a growing buffer leaves no copy behind. */
-    if (n < 0 || buffer_reserve(&c->out, ANSWER_ROOM) < 0 ||
-        buffer_append(&c->out, head, (size_t)n) < 0 ||
-        buffer_append(&c->out, body.data, body.size) < 0) {
-        connection_enter(c, &state_answering); /* in no queue */
+    connection_enter(c, &state_answering);
+    if (seal_answer(c, status, type, body) < 0) {
         connection_end(c);
         return;
     }
     connection_free_request(c);
-    connection_enter(c, &state_answering);
-    connection_set_deadline(c, clock_now() + SECONDS(LINGER_SECONDS));
+    connection_free_tls(c);
     exchange_write(c);
 }
 
@@ -118,18 +143,22 @@ void exchange_unavailable(struct connection *c)
     refuse(c, 503, "unavailable");
 }
 
+/* MSG_MORE: the end of the connection follows, and leaves in the same segment. */
 void exchange_write(struct connection *c)
 {
     while (c->sent < c->out.size) {
-        size_t n = 0;
-        ERR_clear_error();
-        int r = SSL_write_ex(c->ssl, c->out.data + c->sent, c->out.size - c->sent, &n);
-        if (r != 1) {
-            if (!try_again(c, r, &state_answering_in, &state_answering))
-                connection_end(c);
+        ssize_t n = send(c->fd, c->out.data + c->sent, c->out.size - c->sent,
+                         MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0 && errno == EAGAIN) {
+            connection_enter(c, &state_answering_out);
+            connection_set_deadline(c, clock_now() + SECONDS(LINGER_SECONDS));
             return;
         }
-        c->sent += n;
+        if (n < 0 && errno != EINTR) {
+            connection_end(c);
+            return;
+        }
+        c->sent += n < 0 ? 0 : (size_t)n;
     }
     connection_linger(c);
 }
