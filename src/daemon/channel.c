@@ -158,8 +158,8 @@ int channel_flush(struct channel *c, struct error *err)
     return 0;
 }
 
-int channel_send(struct channel *c, uint32_t type, uint64_t connection, const struct bytes *parts,
-                 size_t count, struct error *err)
+int channel_queue(struct channel *c, uint32_t type, uint64_t connection, const struct bytes *parts,
+                  size_t count, struct error *err)
 {
     struct head h = {.type = type, .connection = connection};
     size_t size = 0, out_max = c->out_max ? c->out_max : 4 * CHANNEL_FRAME_MAX;
@@ -179,7 +179,14 @@ int channel_send(struct channel *c, uint32_t type, uint64_t connection, const st
             memcpy(c->out.data + c->out.size, parts[i].data, parts[i].size);
         c->out.size += parts[i].size;
     }
-    return channel_flush(c, err);
+    return 0;
+}
+
+int channel_send(struct channel *c, uint32_t type, uint64_t connection, const struct bytes *parts,
+                 size_t count, struct error *err)
+{
+    int r = channel_queue(c, type, connection, parts, count, err);
+    return r < 0 ? r : channel_flush(c, err);
 }
 
 size_t channel_waiting(const struct channel *c)

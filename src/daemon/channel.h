@@ -42,7 +42,10 @@ int channel_fill(struct channel *c, struct error *err) _must_use_;
 /* The next whole frame: 1 with *ret, 0 if there is none yet, -EPROTO for one beyond the limits. */
 int channel_next(struct channel *c, struct frame *ret, struct error *err) _must_use_;
 
-/* Queue a frame whose body is all of `parts`, in order, and write what goes without waiting. */
+/* Queue a frame whose body is all of `parts`, in order. */
+int channel_queue(struct channel *c, uint32_t type, uint64_t connection, const struct bytes *parts,
+                  size_t count, struct error *err) _must_use_;
+/* The same, and write what goes without waiting. */
 int channel_send(struct channel *c, uint32_t type, uint64_t connection, const struct bytes *parts,
                  size_t count, struct error *err) _must_use_;
 /* Write more of what waits. */

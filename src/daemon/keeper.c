@@ -143,6 +143,7 @@ static int serve(struct keeper *k, struct error *err)
             return r;
         bool quiet = k->batch_count == 0;
         keeper_decide(k);
+        keeper_flush(k);
         /* Rewrapping goes on under load, too, a step a round. */
         if (quiet || k->service.task == VAULT_REWRAPPING ||
             clock_now() >= k->next_purge + SECONDS(PURGE_LATEST))

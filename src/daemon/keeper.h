@@ -54,6 +54,8 @@ void keeper_send_policy(struct keeper *k, struct pair *p, const uint8_t volume[1
 void keeper_refuse_late(struct keeper *k, struct pair *p, uint64_t connection);
 /* Decide all that waits, and answer. */
 void keeper_decide(struct keeper *k);
+/* Write what was said to the pairs. */
+void keeper_flush(struct keeper *k);
 /* `r`: what a call of the store returned. */
 void keeper_store_state(struct keeper *k, int r, const struct error *err);
 

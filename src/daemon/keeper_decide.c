@@ -22,17 +22,42 @@ void keeper_store_state(struct keeper *k, int r, const struct error *err)
 }
 
 /* ---- sending: a peer that is gone is none that is waited for ---- */
+static void after_sending(struct keeper *k, struct pair *p, struct channel *c, int r,
+                          const struct error *err)
+{
+    if (r == -EPIPE || r == -ECONNRESET)
+        channel_free(c);
+    else if (r < 0)
+        keeper_give_up(k, p, err);
+}
+
+/* Until keeper_flush: what is said to one process in one round wakes it once. */
 static void send_to(struct keeper *k, struct pair *p, struct channel *c, enum message type,
                     uint64_t connection, const struct bytes *parts, size_t count)
 {
     struct error err = {0};
     if (c->fd < 0)
         return;
-    int r = channel_send(c, type, connection, parts, count, &err);
-    if (r == -EPIPE || r == -ECONNRESET)
-        channel_free(c);
-    else if (r < 0)
-        keeper_give_up(k, p, &err);
+    int r = channel_queue(c, type, connection, parts, count, &err);
+    after_sending(k, p, c, r, &err);
+}
+
+static void flush(struct keeper *k, struct pair *p, struct channel *c)
+{
+    struct error err = {0};
+    if (c->fd < 0 || !channel_wants_write(c))
+        return;
+    int r = channel_flush(c, &err);
+    after_sending(k, p, c, r, &err);
+}
+
+/* Answers first: guests wait for them. */
+void keeper_flush(struct keeper *k)
+{
+    for (size_t i = 0; i < k->pair_count; i++)
+        flush(k, &k->pairs[i], &k->pairs[i].answer);
+    for (size_t i = 0; i < k->pair_count; i++)
+        flush(k, &k->pairs[i], &k->pairs[i].decision);
 }
 
 static void answer(struct keeper *k, struct pair *p, uint64_t connection, enum outcome o,
