@@ -77,17 +77,31 @@ void finding_remedy(struct findings *f, const char *fmt, ...)
     last->remedy = strdup(text);
 }
 
+static void finding_free(struct finding *n)
+{
+    free(n->expected);
+    free(n->found);
+    free(n->remedy);
+    *n = (struct finding){0};
+}
+
+void findings_take(struct findings *f, struct finding *one)
+{
+    struct finding *n = append(f);
+    if (!n) {
+        finding_free(one);
+        return;
+    }
+    *n = *one;
+    f->rejected += rejects(n);
+    *one = (struct finding){0};
+}
+
 void findings_move(struct findings *to, struct findings *from)
 {
     to->incomplete |= from->incomplete;
-    for (size_t i = 0; i < from->count; i++) {
-        struct finding *n = append(to);
-        if (!n)
-            break;
-        *n = from->list[i];
-        from->list[i] = (struct finding){0};
-        to->rejected += rejects(n);
-    }
+    for (size_t i = 0; i < from->count; i++)
+        findings_take(to, &from->list[i]);
     findings_free(from);
 }
 
@@ -106,11 +120,8 @@ const struct finding *findings_first_reject(const struct findings *f)
 
 void findings_free(struct findings *f)
 {
-    for (size_t i = 0; i < f->count; i++) {
-        free(f->list[i].expected);
-        free(f->list[i].found);
-        free(f->list[i].remedy);
-    }
+    for (size_t i = 0; i < f->count; i++)
+        finding_free(&f->list[i]);
     free(f->list);
     *f = (struct findings){0};
 }

@@ -46,6 +46,8 @@ void finding_waive(struct findings *f, const char *check, enum waiver w, const c
 /* Put a remedy on the last finding. */
 void finding_remedy(struct findings *f, const char *fmt, ...) _printf_(2, 3);
 
+/* Append `one`, whose texts it takes over. */
+void findings_take(struct findings *f, struct finding *one);
 /* Move all of `from` to the end of `to`; `from` is empty then. */
 void findings_move(struct findings *to, struct findings *from);
 

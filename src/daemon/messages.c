@@ -12,10 +12,20 @@ static size_t text_size(const char *text)
     return text ? strnlen(text, MESSAGE_TEXT_MAX) : 0;
 }
 
-static size_t finding_size(const struct finding *f)
+/* As the record will have it (broker/audit.h): of what does not reject the name. */
+static struct finding brief(const struct finding *f)
 {
-    return 2 + 4 * sizeof(uint32_t) + text_size(f->check) + text_size(f->expected) +
-           text_size(f->found) + text_size(f->remedy);
+    struct finding b = *f;
+    if (f->verdict != VERDICT_REJECT)
+        b.expected = b.found = b.remedy = NULL;
+    return b;
+}
+
+static size_t finding_size(const struct finding *finding)
+{
+    const struct finding f = brief(finding);
+    return 2 + 4 * sizeof(uint32_t) + text_size(f.check) + text_size(f.expected) +
+           text_size(f.found) + text_size(f.remedy);
 }
 
 static int put_u32(struct buffer *b, uint32_t v)
@@ -32,17 +42,18 @@ static int put_text(struct buffer *b, const char *text)
     return r < 0 ? r : buffer_append(b, text, n);
 }
 
-static int put_finding(struct buffer *b, const struct finding *f)
+static int put_finding(struct buffer *b, const struct finding *finding)
 {
-    uint8_t head[2] = {(uint8_t)f->verdict, (uint8_t)f->waiver};
+    const struct finding f = brief(finding);
+    uint8_t head[2] = {(uint8_t)f.verdict, (uint8_t)f.waiver};
     int r = buffer_append(b, head, sizeof(head));
     if (r == 0)
-        r = put_text(b, f->check);
+        r = put_text(b, f.check);
     if (r == 0)
-        r = put_text(b, f->expected);
+        r = put_text(b, f.expected);
     if (r == 0)
-        r = put_text(b, f->found);
-    return r < 0 ? r : put_text(b, f->remedy);
+        r = put_text(b, f.found);
+    return r < 0 ? r : put_text(b, f.remedy);
 }
 
 /* What of one kind has room: all up to the first that has none. Returns how many. */
@@ -142,18 +153,13 @@ static int get_finding(struct reader *r, struct findings *f, struct buffer *name
         e = get_text(r, &n.remedy);
     n.verdict = (enum verdict)verdict;
     n.waiver = (enum waiver)waiver;
-    /* Moved over as a list of one, so that the counts are kept by base/findings.c alone. */
-    struct findings one = {.list = malloc(sizeof(n)), .count = 1};
-    if (!one.list) {
-        free(n.expected);
-        free(n.found);
-        free(n.remedy);
-        return -ENOMEM;
+    if (e == 0 && !r->error) {
+        findings_take(f, &n);
+        return 0;
     }
-    one.list[0] = n;
-    if (e == 0 && !r->error)
-        findings_move(f, &one);
-    findings_free(&one);
+    free(n.expected);
+    free(n.found);
+    free(n.remedy);
     return e;
 }
 

@@ -124,7 +124,8 @@ struct message_checkpoint {
 
 /*
  * Findings as bytes: how many, is the list incomplete, then verdict, waiver and four texts of each,
- * behind their lengths. What does not fit into MESSAGE_FINDINGS_MAX is left out from the end,
+ * behind their lengths. Only of those that reject there are more texts than the name, as in the
+ * record (broker/audit.h). What does not fit into MESSAGE_FINDINGS_MAX is left out from the end,
  * rejections last, so that the verdict stays what it is.
  */
 int messages_put_findings(const struct findings *f, struct buffer *ret,

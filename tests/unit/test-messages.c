@@ -12,8 +12,11 @@ static void make(struct findings *f, bool passing)
     finding_remedy(f, "measure it anew");
 }
 
-static bool same_text(const char *a, const char *b)
+/* Texts travel with what rejects. */
+static bool same_text(const struct finding *of, const char *a, const char *b)
 {
+    if (of->verdict != VERDICT_REJECT)
+        return !b;
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
@@ -27,9 +30,9 @@ static void assert_same(const struct findings *a, const struct findings *b)
         assert_string_equal(x->check, y->check);
         assert_int_equal(x->verdict, y->verdict);
         assert_int_equal(x->waiver, y->waiver);
-        assert_true(same_text(x->expected, y->expected));
-        assert_true(same_text(x->found, y->found));
-        assert_true(same_text(x->remedy, y->remedy));
+        assert_true(same_text(x, x->expected, y->expected));
+        assert_true(same_text(x, x->found, y->found));
+        assert_true(same_text(x, x->remedy, y->remedy));
     }
 }
 
@@ -118,7 +121,7 @@ static void a_text_with_a_nul_is_refused(void **state)
     (void)state;
     _findings_ struct findings f = {0}, g = {0};
     _buffer_ struct buffer bytes = {0}, names = {0};
-    finding_add(&f, "a", VERDICT_PASS, "text", NULL);
+    finding_add(&f, "a", VERDICT_REJECT, "text", NULL);
     put(&f, &bytes);
     uint8_t *text = memmem(bytes.data, bytes.size, "text", 4);
     text[1] = 0;
@@ -148,13 +151,14 @@ static void rejections_have_room_before_all_others(void **state)
     text[4000] = '\0';
     for (int i = 0; i < 3000; i++)
         finding_add(&f, "record", VERDICT_PASS, NULL, text);
-    finding_add(&f, "boot.kernel", VERDICT_REJECT, NULL, text);
+    for (int i = 0; i < 2000; i++)
+        finding_add(&f, "boot.kernel", VERDICT_REJECT, NULL, text);
     put(&f, &bytes);
     assert_true(bytes.size <= MESSAGE_FINDINGS_MAX);
     assert_true(bytes.size > MESSAGE_FINDINGS_MAX - 5000);
     assert_int_equal(messages_get_findings(buffer_bytes(&bytes), &g, &names, NULL), 0);
-    assert_int_equal(g.rejected, 1);
-    assert_true(g.count > 900 && g.count < 3001);
+    assert_true(g.rejected > 900 && g.rejected < 2000);
+    assert_true(g.count < g.rejected + 300);
     assert_string_equal(g.list[g.count - 1].check, "boot.kernel");
 }
 
