@@ -150,6 +150,73 @@ static void public_keys_have_one_encoding(void **state)
     assert_null(none);
 }
 
+/* Whatever is read as a key is what is written of it. */
+static void assert_one_encoding(struct bytes der)
+{
+    _evp_pkey_ EVP_PKEY *key = NULL;
+    _buffer_ struct buffer again = {0};
+    if (public_key_from_spki(&key, der, NULL) < 0)
+        return;
+    assert_int_equal(public_key_to_spki(key, &again, NULL), 0);
+    assert_true(bytes_equal(buffer_bytes(&again), der));
+}
+
+static void no_other_bytes_are_the_same_key(void **state)
+{
+    (void)state;
+    EVP_PKEY *const keys[] = {rsa, p521, p384};
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        _buffer_ struct buffer spki = {0};
+        _evp_pkey_ EVP_PKEY *key = NULL;
+        assert_int_equal(public_key_to_spki(keys[i], &spki, NULL), 0);
+        assert_int_equal(public_key_from_spki(&key, buffer_bytes(&spki), NULL), 0);
+        assert_int_equal(EVP_PKEY_eq(key, keys[i]), 1);
+        /* All that is in front of the numbers, and some of them. */
+        for (size_t at = 0; at < 48; at++)
+            for (unsigned bit = 1; bit < 256; bit *= 2) {
+                spki.data[at] ^= (uint8_t)bit;
+                assert_one_encoding(buffer_bytes(&spki));
+                spki.data[at] ^= (uint8_t)bit;
+            }
+        for (size_t n = 0; n < spki.size; n += n < 48 ? 1 : 50)
+            assert_one_encoding(BYTES(spki.data, n));
+    }
+}
+
+/* SubjectPublicKeyInfo of RSA, of the numbers 0xc1 and 3, then with one defect each. */
+static void numbers_have_one_encoding(void **state)
+{
+    (void)state;
+#define HEAD(a, b, c)                                                                              \
+    a "\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00\x03" b "\0\x30" c
+    static const struct {
+        const char *bytes;
+        size_t size;
+        bool good;
+    } cases[] = {
+#define CASE(text, good) {text, sizeof(text) - 1, good}
+        CASE(HEAD("\x30\x1b", "\x0a", "\x07") "\x02\x02\0\xc1\x02\x01\x03", true),
+        CASE(HEAD("\x30\x1a", "\x09", "\x06") "\x02\x01\xc1\x02\x01\x03", false),
+        CASE(HEAD("\x30\x1c", "\x0b", "\x08") "\x02\x03\0\0\xc1\x02\x01\x03", false),
+        CASE(HEAD("\x30\x1c", "\x0b", "\x08") "\x02\x02\0\xc1\x02\x02\0\x03", false),
+        CASE(HEAD("\x30\x1c", "\x0b", "\x08") "\x02\x81\x02\0\xc1\x02\x01\x03", false),
+        CASE(HEAD("\x30\x1c", "\x0b", "\x81\x07") "\x02\x02\0\xc1\x02\x01\x03", false),
+        CASE(HEAD("\x30\x81\x1b", "\x0a", "\x07") "\x02\x02\0\xc1\x02\x01\x03", false),
+        CASE(HEAD("\x30\x1c", "\x0b", "\x08") "\x02\x02\0\xc1\x02\x01\x03\0", false),
+        CASE(HEAD("\x30\x1c", "\x0b", "\x07") "\x02\x02\0\xc1\x02\x01\x03\0", false),
+        CASE(HEAD("\x30\x1c", "\x0a", "\x07") "\x02\x02\0\xc1\x02\x01\x03\0", false),
+        CASE(HEAD("\x30\x1b", "\x0a", "\x07") "\x02\x02\0\xc1\x02\x01\x03\0", false),
+#undef CASE
+#undef HEAD
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        _evp_pkey_ EVP_PKEY *key = NULL;
+        struct bytes der = BYTES(cases[i].bytes, cases[i].size);
+        assert_int_equal(public_key_from_spki(&key, der, NULL), cases[i].good ? 0 : -EBADMSG);
+        assert_one_encoding(der);
+    }
+}
+
 static void cbor_refuses_all_but_the_strict_form(void **state)
 {
     (void)state;
@@ -496,6 +563,8 @@ int main(void)
         cmocka_unit_test(ps256_has_a_salt_of_32_bytes),
         cmocka_unit_test(p521_signature_may_be_der_and_nothing_else),
         cmocka_unit_test(public_keys_have_one_encoding),
+        cmocka_unit_test(no_other_bytes_are_the_same_key),
+        cmocka_unit_test(numbers_have_one_encoding),
         cmocka_unit_test(cbor_refuses_all_but_the_strict_form),
         cmocka_unit_test(sig_structure_is_the_rfcs),
         cmocka_unit_test(cose_envelopes_are_strict),
