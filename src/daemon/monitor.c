@@ -55,15 +55,23 @@ static bool refuse_method(struct evhttp_request *request)
     return true;
 }
 
+/* NULL: none. */
+static const char *health_problem(void)
+{
+    if (!metrics_get(METRIC_GENERATION))
+        return "it starts: not all of its processes are ready\n";
+    return metrics_get(METRIC_STORE_UP) ? NULL : "the store does not answer: nothing is released\n";
+}
+
 static void answer_health(struct evhttp_request *request, void *arg)
 {
     if (refuse_method(request))
         return;
-    if (metrics_get(METRIC_STORE_UP))
-        answer(request, HTTP_OK, "OK", plain, BYTES_STR("ok\n"));
+    const char *problem = health_problem();
+    if (problem)
+        answer(request, HTTP_SERVUNAVAIL, "Service Unavailable", plain, BYTES_STR(problem));
     else
-        answer(request, HTTP_SERVUNAVAIL, "Service Unavailable", plain,
-               BYTES_STR("the store does not answer: nothing is released\n"));
+        answer(request, HTTP_OK, "OK", plain, BYTES_STR("ok\n"));
 }
 
 static void answer_metrics(struct evhttp_request *request, void *arg)
