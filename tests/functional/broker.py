@@ -43,17 +43,20 @@ def until(what, condition, seconds=60, every=0.05):
 class Owner:
     """Keys, trust anchors, a policy for the guests of encroot-load, and volumes with secrets."""
 
-    def __init__(self, test):
+    def __init__(self, test, kinds=("p521",)):
         self.test = test
         self.folder = test.folder
         self.keys = self.folder / "keys"
         self.tmm = self.folder / "tmm"
         self.load_folder = self.folder / "load"
         self.load_folder.mkdir()
-        subprocess.run([LOAD, "--state", self.tmm, "--prepare", self.load_folder], check=True)
-        trust = self.tmm / "p521/trust"
-        test.encroot("init", self.keys, "--trust", trust / "root.pem", "--trust",
-                     trust / "intermediate.pem")
+        anchors = []
+        for kind in kinds:
+            subprocess.run([LOAD, "--state", self.tmm, "--kind", kind, "--prepare",
+                            self.load_folder], check=True)
+            anchors += [self.tmm / kind / "trust" / name for name in ("root.pem",
+                                                                      "intermediate.pem")]
+        test.encroot("init", self.keys, *(word for a in anchors for word in ("--trust", a)))
         self.reference = self.load_folder / "hash.json"
         self.rim = (self.load_folder / "rim").read_text()
         self.policy = self.folder / "policy.json"
