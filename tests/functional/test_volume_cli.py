@@ -700,11 +700,12 @@ class Audit(UnlockTest):
         self.broker.records = good[:2]
         self.assertIn("cut off", self.audit("verify", "--head", head, status=REFUSED).stderr)
         status = self.broker.do_status
-        self.broker.do_status = lambda query, data: {**status(query, data), "audit": {"sequence": 3}}
+        self.broker.do_status = lambda query, data: {
+            **status(query, data), "audit": {"sequence": 3, "hash": head}}
         self.assert_broken("has 3 records by its own account, but the last that it gives is 2")
 
     def test_pages_that_never_end(self):
-        self.broker.do_status = lambda query, data: {"audit": {"sequence": 1 << 40}}
+        self.broker.do_status = lambda query, data: {"audit": {"sequence": 1 << 40, "hash": "0" * 64}}
         self.broker.do_audit = lambda query, data: (200, "application/x-ndjson",
                                                     self.broker.records[0] + b"\n")
         for command in ("verify", "list"):
@@ -714,8 +715,9 @@ class Audit(UnlockTest):
         self.audit("verify", status=FAILED)
 
     def test_what_comes_later_is_not_waited_for(self):
-        status = self.broker.do_status
-        self.broker.do_status = lambda query, data: {**status(query, data), "audit": {"sequence": 2}}
+        status, hash = self.broker.do_status, json.loads(self.broker.records[1])["hash"]
+        self.broker.do_status = lambda query, data: {
+            **status(query, data), "audit": {"sequence": 2, "hash": hash}}
         self.assertIn("intact: 2 records", self.audit("verify").stdout)
 
     def test_show_explains_a_refusal_in_full(self):
