@@ -29,6 +29,9 @@ struct monitor {
     struct channel control;
 };
 
+/* libevent hands a listener's error callback the argument of its other one, which is evhttp's. */
+static struct monitor *the_monitor;
+
 /* ---- answers ---- */
 static void answer(struct evhttp_request *request, int status, const char *reason, const char *type,
                    struct bytes body)
@@ -118,9 +121,9 @@ static void take_news(evutil_socket_t fd, short what, void *arg)
 
 /* ---- life ---- */
 /* No descriptor is left: connections wait until others are answered or too old. */
-static void pause_accepting(struct evconnlistener *l, void *arg)
+static void pause_accepting(struct evconnlistener *l, void *http)
 {
-    struct monitor *m = arg;
+    struct monitor *m = the_monitor;
     const struct timeval moment = {.tv_usec = 100000};
     for (size_t i = 0; i < m->listener_count; i++)
         evconnlistener_disable(evhttp_bound_socket_get_listener(m->bound[i]));
@@ -181,6 +184,7 @@ static int set_up(struct monitor *m, struct process *p, struct error *err)
 int monitor_run(struct process *p, struct error *err)
 {
     struct monitor m = {.control = {.fd = -1}};
+    the_monitor = &m;
     int r = set_up(&m, p, err);
     if (r == 0)
         r = channel_send(&m.control, MESSAGE_READY, 0, NULL, 0, err);
