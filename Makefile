@@ -20,7 +20,13 @@ $(BUILD)/build.ninja: | deps
 	@meson setup $(BUILD) --prefix $(PREFIX) >$(BUILD)-setup.log 2>&1 || { cat $(BUILD)-setup.log; rm -f $(BUILD)-setup.log; exit 1; }
 	@rm -f $(BUILD)-setup.log
 
+# A PREFIX that is given holds, whatever the folder was made with.
+ifneq ($(origin PREFIX),file)
+set-prefix = meson configure $(BUILD) --prefix $(PREFIX)
+endif
+
 build: deps $(BUILD)/build.ninja
+	@$(set-prefix)
 	@$(call ninja,$(BUILD))
 
 demo: PURPOSE := demo

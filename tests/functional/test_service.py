@@ -1,5 +1,6 @@
-"""systemd/encrootd.service: what systemd itself says of it."""
+"""systemd/encrootd.service: what systemd itself says of it, and what is installed with it."""
 
+import json
 import os
 import re
 import shutil
@@ -36,6 +37,31 @@ class Service(unittest.TestCase):
     def test_no_complaints(self):
         result = self.analyze("verify", "--man=no")
         self.assertNotIn("encrootd.service", result.stdout)
+
+
+class Installation(unittest.TestCase):
+    """Below PREFIX, where systemd, man and the shell look, for both prefixes that they know."""
+
+    def meson(self, *arguments):
+        return subprocess.run(["meson", *arguments], cwd=TOP, stdin=subprocess.DEVNULL, check=True,
+                              stdout=subprocess.PIPE, text=True, timeout=300).stdout
+
+    def test_prefixes(self):
+        for prefix in "/usr", "/usr/local":
+            with self.subTest(prefix), tempfile.TemporaryDirectory(prefix="encroot-test-") as build:
+                self.meson("setup", "--prefix", prefix, build)
+                installed = set(json.loads(self.meson("introspect", "--installed", build)).values())
+                unit = (Path(build) / "systemd" / "encrootd.service").read_text()
+                program = re.search(r"^ExecStart=(\S+)", unit, re.M)[1]
+                self.assertEqual(program, f"{prefix}/bin/encrootd")
+                pages = {f"{prefix}/share/man/man{page.suffix[1]}/{page.name}"
+                         for page in (TOP / "man").glob("*.[1-8]")}
+                needed = {program, f"{prefix}/bin/encroot", f"{prefix}/bin/encroot-tmm",
+                          f"{prefix}/libexec/encroot/encroot-agent", *pages,
+                          f"{prefix}/lib/systemd/system/encrootd.service",
+                          f"{prefix}/lib/sysusers.d/encrootd.conf"}
+                self.assertEqual(needed - installed, set())
+                self.assertEqual({p for p in installed if not p.startswith(f"{prefix}/")}, set())
 
 
 if __name__ == "__main__":
