@@ -198,6 +198,8 @@ int process_main(const struct role_table *roles, int argc, char **argv)
         log_error(LOG_ERR, &err, ARGUMENT);
         return 2;
     }
+    /* Else it is "exe", as it was executed, in ps and in the kernel's log. */
+    prctl(PR_SET_NAME, role_name(p.role));
     /* A role closes its own end when it is done. */
     int control = fcntl(p.fds[WIRE_CONTROL][0], F_DUPFD_CLOEXEC, FD_WIRES);
     int r = live(roles, &p, argv[ARG_CONFIG], &err);
