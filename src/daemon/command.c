@@ -75,11 +75,11 @@ static int parse_options(struct options *o, int argc, char **argv)
     return optind == argc ? 0 : -EINVAL;
 }
 
+/* As one line of the log: each line has a level of its own in the journal, and JSON stays JSON. */
 static int fail(const struct error *err, int status)
 {
-    log_event(LOG_ERR, err->text, NULL);
-    if (err->hint[0])
-        fprintf(stderr, "  %s\n", err->hint);
+    log_line(LOG_ERR, "%s%s%s%s", err->text, err->hint[0] ? " (" : "", err->hint,
+             err->hint[0] ? ")" : "");
     return status;
 }
 
@@ -112,6 +112,7 @@ int encrootd_main(const struct role_table *roles, int argc, char **argv)
     struct error err = {0};
     if (process_is_one(argc, argv))
         return process_main(roles, argc, argv);
+    log_open("encrootd", false, LOG_INFO);
     if (parse_options(&o, argc, argv) < 0) {
         fputs("encrootd: what is this? See `encrootd --help`\n", stderr);
         return STATUS_USAGE;

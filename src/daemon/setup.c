@@ -34,9 +34,13 @@ int setup_load(struct setup *ret, const char *path, const struct setup *old, str
     struct setup s = SETUP_NONE;
     _buffer_ struct buffer text = {0};
     _close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0)
-        return error_hint(err, error_errno(err, errno, "%s", path),
-                          "`encroot init` makes a configuration; -c FILE names another");
+    if (fd < 0) {
+        const char *hint =
+            errno == EACCES
+                ? "the user whom encrootd runs as must be able to read it: encrootd(8), SERVICE"
+                : "`encroot init` makes a configuration; -c FILE names another";
+        return error_hint(err, error_errno(err, errno, "%s", path), "%s", hint);
+    }
     int r = process_config(&s.config, fd, path, &text, err);
     if (r < 0)
         return r;

@@ -234,7 +234,7 @@ class Start(Broker):
         for role in "gate", "front", "appraiser", "keeper", "admin":
             with self.subTest(role):
                 self.configure(f"fail-{role}")
-                self.fails(f"error: {role}", f"cannot start as fail-{role}", "\n  change the name")
+                self.fails(f"error: {role}", f"cannot start as fail-{role} (change the name)")
 
     def test_a_crash_at_the_start_is_told(self):
         self.configure("crash-appraiser")
@@ -491,6 +491,16 @@ class Log(Broker):
         lines = [json.loads(line) for line in self.text().splitlines()]
         self.assertTrue(any(line["message"] == "generation 1 serves" for line in lines))
         self.assertEqual({line["process"] for line in lines} - {"encrootd"}, {"supervisor"})
+
+    def test_a_failed_start_is_an_error_in_the_journal(self):
+        with self.log.open("wb") as log:
+            stream = os.fstat(log.fileno())
+            status = subprocess.run(
+                [TOY, "-c", self.folder / "none.conf"], stderr=log, stdin=subprocess.DEVNULL,
+                env={**os.environ, "JOURNAL_STREAM": f"{stream.st_dev}:{stream.st_ino}"},
+                timeout=PATIENCE).returncode
+        self.assertEqual(status, 1)
+        self.assertRegex(self.text(), r"\A<3>encrootd: \S+/none.conf: No such file .*init.*\n\Z")
 
 
 class Command(Broker):
