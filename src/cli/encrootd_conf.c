@@ -27,7 +27,7 @@ const char encrootd_conf[] =
     "# Volumes, policies, audit. Several brokers share one PostgreSQL:\n"
     "#   postgresql://encroot@db.example.org/encroot?sslmode=verify-full\n"
     "store = sqlite:broker.db\n"
-    "#store-password-file = /etc/encrootd/pgpass\n"
+    "#store-password-file = /etc/encroot/pgpass\n"
     "# The key that volume secrets are wrapped under. Keep a copy of it apart from copies of the "
     "store.\n"
     "# Or credential:NAME of systemd, or pkcs11:token=...;object=...?pin-source=file:PATH\n"
