@@ -110,12 +110,19 @@ def stamp():
     return digest.hexdigest()
 
 
-def shared(name):
-    """The operator `name`, made by whichever test comes first."""
+def make_guest():
+    """The unencrypted guest, made by whichever test comes first."""
     WORK.mkdir(parents=True, exist_ok=True)
-    with (WORK / "lock").open("w") as lock:
+    with (WORK / "guest.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         command(TOP / "tests/guest/make-guest", "--output", GUEST, timeout=1800)
+
+
+def shared(name):
+    """The operator `name`, made by whichever test comes first."""
+    make_guest()
+    with (WORK / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         operator = Operator(WORK / name)
         key = operator.folder / "stamp"
         if not key.exists() or key.read_text() != stamp():

@@ -197,6 +197,8 @@ class GuestCommands:
 class VM:
     """A guest. `tmm` = None: a plain TPM; else the command that starts QEMU under the TMM."""
 
+    guest_port = AGENT_PORT  # to which `port` of this machine leads
+
     def __init__(self, work, disk, disk_format, tmm=None, network=True,
                  variables=OVMF / "OVMF_VARS_4M.ms.fd"):
         self.work = pathlib.Path(work).resolve()
@@ -212,15 +214,21 @@ class VM:
 
     # -- the machine
 
+    def firmware(self):
+        """OVMF with Secure Boot."""
+        return [
+            "-global", "driver=cfi.pflash01,property=secure,value=on",
+            "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF}/OVMF_CODE_4M.ms.fd",
+            "-drive", "if=pflash,unit=1,format=raw,file=vars.fd",
+        ]
+
     def qemu_command(self):
         """The same for every boot but for file names and the forwarded port."""
         command = [
             "qemu-system-x86_64", "-nodefaults", "-display", "none",
             "-machine", "q35,smm=on", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2",
             "-m", f"{MEMORY >> 20}M",
-            "-global", "driver=cfi.pflash01,property=secure,value=on",
-            "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF}/OVMF_CODE_4M.ms.fd",
-            "-drive", "if=pflash,unit=1,format=raw,file=vars.fd",
+            *self.firmware(),
             "-drive", f"if=none,id=root,format={self.format},file={self.disk},cache=unsafe",
             "-device", "virtio-blk-pci,drive=root",
             "-chardev", "socket,id=console,path=console.sock", "-serial", "chardev:console",
@@ -231,7 +239,8 @@ class VM:
         ]
         if self.network:
             # romfile= : an option ROM would be measured, and nothing needs one.
-            command += ["-netdev", f"user,id=net0,hostfwd=tcp:127.0.0.1:{self.port}-:{AGENT_PORT}",
+            forward = f"tcp:127.0.0.1:{self.port}-:{self.guest_port}"
+            command += ["-netdev", f"user,id=net0,hostfwd={forward}",
                         "-device", "virtio-net-pci,id=nic0,netdev=net0,romfile="]
         return command
 
