@@ -97,6 +97,15 @@ void findings_take(struct findings *f, struct finding *one)
     *one = (struct finding){0};
 }
 
+void findings_cut(struct findings *f, size_t count)
+{
+    while (f->count > count) {
+        struct finding *last = &f->list[--f->count];
+        f->rejected -= rejects(last);
+        finding_free(last);
+    }
+}
+
 void findings_move(struct findings *to, struct findings *from)
 {
     to->incomplete |= from->incomplete;

@@ -48,6 +48,8 @@ void finding_remedy(struct findings *f, const char *fmt, ...) _printf_(2, 3);
 
 /* Append `one`, whose texts it takes over. */
 void findings_take(struct findings *f, struct finding *one);
+/* Forget all but the first `count`. */
+void findings_cut(struct findings *f, size_t count);
 /* Move all of `from` to the end of `to`; `from` is empty then. */
 void findings_move(struct findings *to, struct findings *from);
 

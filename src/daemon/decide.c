@@ -94,15 +94,12 @@ static void nothing_is_decided(struct decision_case *cases, size_t count)
     }
 }
 
-int decide_all(const struct decider *d, struct decision_case *cases, size_t count, time_t now,
-               struct error *err)
+/* In one transaction: all of them, or none. */
+static int decide_together(const struct decider *d, struct decision_case *cases, size_t count,
+                           time_t now, struct error *err)
 {
     struct audit_state chain = {0};
-    int r = 0;
-    for (size_t i = 0; i < count && r == 0; i++)
-        r = release_make_id(cases[i].id, err);
-    if (r == 0)
-        r = store_begin(d->store, err);
+    int r = store_begin(d->store, err);
     if (r == 0)
         r = store_audit_last(d->store, &chain.sequence, chain.hash, err);
     for (size_t i = 0; i < count && r == 0; i++)
@@ -114,4 +111,32 @@ int decide_all(const struct decider *d, struct decision_case *cases, size_t coun
         nothing_is_decided(cases, count);
     }
     return r;
+}
+
+/* One that cannot be decided, for what the store holds of its volume, must not stand in the way of
+ * others: whoever names that volume could hold them all up. */
+static int decide_singly(const struct decider *d, struct decision_case *cases, size_t count,
+                         time_t now, struct error *err)
+{
+    int failed = 0;
+    for (size_t i = 0; i < count && (failed == 0 || failed == -EUCLEAN); i++) {
+        findings_cut(&cases[i].findings, cases[i].appraised);
+        int r = decide_together(d, &cases[i], 1, now, err);
+        failed = r < 0 ? r : failed;
+    }
+    return failed;
+}
+
+int decide_all(const struct decider *d, struct decision_case *cases, size_t count, time_t now,
+               struct error *err)
+{
+    int r = 0;
+    nothing_is_decided(cases, count);
+    for (size_t i = 0; i < count && r == 0; i++) {
+        cases[i].appraised = cases[i].findings.count;
+        r = release_make_id(cases[i].id, err);
+    }
+    if (r == 0)
+        r = decide_together(d, cases, count, now, err);
+    return r == -EUCLEAN && count > 1 ? decide_singly(d, cases, count, now, err) : r;
 }

@@ -47,6 +47,7 @@ struct decision_case {
     unsigned worker;
     struct message_decision said;
     struct findings findings; /* the appraiser's; rejections of the decision are added */
+    size_t appraised;         /* how many of them are the appraiser's, once it is decided */
     struct buffer names;      /* of their checks */
     struct buffer evidence;
     size_t size; /* of the message that it came in */
@@ -62,8 +63,9 @@ struct decision_case {
 void decision_case_free(struct decision_case *c);
 
 /*
- * Decide all of `cases`, whose outcomes it sets. On failure nothing was recorded, everything is
- * OUTCOME_UNAVAILABLE, and no case has a secret.
+ * Decide all of `cases`, whose outcomes it sets. What could not be decided is OUTCOME_UNAVAILABLE,
+ * has no record and no secret: those that the store holds damaged data for (-EUCLEAN), or, if it
+ * cannot be used, all. Returns 0, or why.
  */
 int decide_all(const struct decider *d, struct decision_case *cases, size_t count, time_t now,
                struct error *err) _must_use_;

@@ -94,8 +94,11 @@ static int get_policy(struct keeper *k, const uint8_t uuid[16], uint64_t *editio
     _store_volume_ struct store_volume v = {0};
     int r = store_volume_get(k->store, uuid, &v, err);
     if (r == 0)
-        r = store_policy_get(k->store, uuid, NULL, NULL, text, err);
-    return r < 0 ? r : volume_edition(&v, edition, err);
+        r = volume_edition(&v, edition, err);
+    if (r < 0)
+        return r;
+    r = store_policy_get(k->store, uuid, NULL, NULL, text, err);
+    return r == -ENOENT ? 0 : r; /* a volume without one: an empty text, which passes nothing */
 }
 
 /* A store that cannot be read gives "no such volume" here, and a refusal when it is decided. */

@@ -139,6 +139,27 @@ static void a_passing_guest_gets_the_secret_of_its_volume_and_a_record(void **st
     decision_case_free(&c);
 }
 
+/* Of three volumes one is damaged: its guest is told 503, and nobody else. */
+static void damaged_data_holds_up_nobody_else(void **state)
+{
+    struct world *w = *state;
+    for (uint8_t n = 1; n <= 3; n++)
+        add(w, n, (struct store_volume){0});
+    struct decision_case cases[] = {passing(w, 1), passing(w, 2), passing(w, 3), rejected(w, 1)};
+    sqlite_run("UPDATE volume SET enabled = 7 WHERE name = 'volume-2'");
+    assert_int_equal(decide(w, cases, 4), -EUCLEAN);
+    assert_int_equal(end_of(w).sequence, 3);
+    static const enum outcome expected[] = {OUTCOME_RELEASED, OUTCOME_UNAVAILABLE, OUTCOME_RELEASED,
+                                            OUTCOME_DENIED};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        assert_int_equal(cases[i].outcome, expected[i]);
+        assert_int_equal(cases[i].secret != NULL, expected[i] == OUTCOME_RELEASED);
+        assert_int_equal(cases[i].sequence != 0, expected[i] != OUTCOME_UNAVAILABLE);
+        decision_case_free(&cases[i]);
+    }
+    assert_int_equal(broker_store_verify(&w->b, NULL, NULL), 3);
+}
+
 static void a_rejection_is_denied_and_its_evidence_kept(void **state)
 {
     struct world *w = *state;
@@ -547,6 +568,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(a_passing_guest_gets_the_secret_of_its_volume_and_a_record),
+        T(damaged_data_holds_up_nobody_else),
         T(a_rejection_is_denied_and_its_evidence_kept),
         T(evidence_is_kept_as_configured_whatever_the_appraiser_sends),
         T(evidence_is_kept_while_there_is_room),

@@ -68,6 +68,22 @@ static void policies_are_told_with_their_edition(void **state)
     assert_true(m.edition == 0);
 }
 
+/* An empty text, which no appraiser can read, and an edition, so that nobody asks for ever. */
+static void a_volume_that_lost_its_policy_is_told_to_have_none(void **state)
+{
+    struct keeper_world *w = *state;
+    struct message_policy m;
+    uint8_t uuid[16];
+    add_volume(w, 1, (struct store_volume){0});
+    volume_uuid(uuid, 1);
+    sqlite_run("DELETE FROM policy");
+    send_frame(&w->appraiser[0], MESSAGE_POLICY_WANTED, 0, BYTES_OF(uuid), BYTES_NONE);
+    struct bytes b = expect_frame(&w->appraiser[0], MESSAGE_POLICY, 0);
+    assert_int_equal(b.size, sizeof(m));
+    memcpy(&m, b.data, sizeof(m));
+    assert_true(m.edition == broker_store_edition(&w->b, 1));
+}
+
 static void a_policy_that_changed_is_told_and_the_connection_decided_after(void **state)
 {
     struct keeper_world *w = *state;
@@ -720,6 +736,7 @@ int main(void)
         T(a_release_goes_to_the_front_and_has_a_record),
         T(refusals_have_their_codes),
         T(policies_are_told_with_their_edition),
+        T(a_volume_that_lost_its_policy_is_told_to_have_none),
         T(a_policy_that_changed_is_told_and_the_connection_decided_after),
         T(an_open_connection_is_not_forgotten),
         T(a_connection_that_is_long_over_is_refused),
