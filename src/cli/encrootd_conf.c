@@ -38,6 +38,7 @@ const char encrootd_conf[] =
     "#evidence-keep = refused\n"
     "#evidence-days = 30\n"
     "#evidence-megabytes = 1024\n"
+    "#refusals-megabytes = 256\n"
     "# How long an operator's approval or denial of a request holds.\n"
     "#approval-seconds = 600\n"
     "\n"

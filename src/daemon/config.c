@@ -38,6 +38,8 @@ static const struct config_key keys[] = {
     {"evidence-days", config_set_number, AT(evidence_days), .min = 1, .max = 3650, .preset = "30"},
     {"evidence-megabytes", config_set_number, AT(evidence_megabytes), .min = 16, .max = 1 << 20,
      .preset = "1024"},
+    {"refusals-megabytes", config_set_number, AT(refusals_megabytes), .min = 1, .max = 1 << 20,
+     .preset = "256"},
     {"approval-seconds", config_set_number, AT(approval_seconds), .min = 1, .max = 30 * 86400,
      .preset = "600"},
     {"admin-socket", config_set_socket, AT(admin_socket), .preset = "admin.sock"},

@@ -47,6 +47,7 @@ struct daemon_config {
     enum evidence_keep evidence_keep; /* `evidence-keep = refused|all|none` */
     unsigned evidence_days;           /* default 30 */
     unsigned evidence_megabytes;      /* of about so much in these days; default 1024 */
+    unsigned refusals_megabytes;      /* of records of refused evidence, a day; default 256 */
     unsigned approval_seconds;        /* how long an approval or denial holds; default 600 */
     /* administration */
     char *admin_socket;               /* default admin.sock */

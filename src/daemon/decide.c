@@ -6,9 +6,13 @@
 #include <string.h>
 
 const struct outcome_answer outcome_answers[OUTCOME_COUNT] = {
-    [OUTCOME_UNAVAILABLE] = {503, "unavailable"}, [OUTCOME_STALE] = {0, ""},
-    [OUTCOME_UNREADABLE] = {400, "bad-request"},  [OUTCOME_DENIED] = {403, "denied"},
-    [OUTCOME_PENDING] = {403, "pending"},         [OUTCOME_RELEASED] = {200, ""},
+    [OUTCOME_UNAVAILABLE] = {503, "unavailable"},
+    [OUTCOME_SHED] = {503, "unavailable"},
+    [OUTCOME_STALE] = {0, ""},
+    [OUTCOME_UNREADABLE] = {400, "bad-request"},
+    [OUTCOME_DENIED] = {403, "denied"},
+    [OUTCOME_PENDING] = {403, "pending"},
+    [OUTCOME_RELEASED] = {200, ""},
 };
 
 void decision_case_free(struct decision_case *c)
@@ -21,12 +25,20 @@ void decision_case_free(struct decision_case *c)
 }
 
 /* ---- the record ---- */
+#define ROW_SIZE 256 /* what the store needs for a record besides its text, about */
+
 /* Anyone can have evidence refused: it must not fill the disk, without which nothing is released.
  */
 static bool evidence_is_kept(const struct decider *d, const struct decision_case *c, bool granted)
 {
     bool wanted = d->keep == EVIDENCE_KEEP_ALL || (d->keep == EVIDENCE_KEEP_REFUSED && !granted);
     return wanted && (!d->room || allowance_take(d->room, c->evidence.size));
+}
+
+/* Whoever has no evidence can be refused for ever. What passed is decided in any case. */
+static bool has_room(const struct decider *d, const struct decision_case *c, size_t record)
+{
+    return c->said.passed || !d->refusals || allowance_take(d->refusals, record + ROW_SIZE);
 }
 
 /* Into the store, as the next of the chain (change.c has the other kind of record). */
@@ -52,6 +64,10 @@ static int record(const struct decider *d, struct decision_case *c, struct audit
     int r = audit_make(chain, &entry, &text, &next, err);
     if (r < 0)
         return r;
+    if (!has_room(d, c, text.size)) {
+        c->outcome = OUTCOME_SHED;
+        return 0;
+    }
     struct store_record kept = {
         .sequence = next.sequence,
         .time = now,

@@ -16,6 +16,7 @@
 
 enum outcome {
     OUTCOME_UNAVAILABLE, /* nothing was decided; or a secret that passed could not be had */
+    OUTCOME_SHED,        /* not decided: more is refused than may be recorded */
     OUTCOME_STALE,       /* by a policy that is not the volume's any more: not recorded */
     OUTCOME_UNREADABLE,
     OUTCOME_DENIED,
@@ -37,8 +38,9 @@ struct decider {
     const struct kek_ring *ring;
     const char *broker; /* its name, in records */
     enum evidence_keep keep;
-    struct allowance *room;    /* bytes of evidence that may be kept; NULL: as many as there are */
-    unsigned approval_seconds; /* how long a request waits at least that nobody repeats */
+    struct allowance *room;     /* bytes of evidence that may be kept; NULL: as many as there are */
+    struct allowance *refusals; /* bytes of records of evidence that did not pass; NULL: any */
+    unsigned approval_seconds;  /* how long a request waits at least that nobody repeats */
 };
 
 /* One decision. */

@@ -18,6 +18,7 @@
 #define PURGE_LATEST 600 /* seconds: then not only in quiet moments */
 #define PURGE_MOST 200
 #define LATE_SECONDS 10 /* a connection is known for so much longer than it may last */
+#define DAY_SECONDS 86400
 #define POLLS_MAX (3 + 2 * CONFIG_WORKERS_MAX)
 
 /* ---- waiting ---- */
@@ -100,7 +101,7 @@ static void ping(struct keeper *k)
 static void purge(struct keeper *k)
 {
     struct error err = {0};
-    time_t before = time(NULL) - (time_t)k->config->evidence_days * 86400;
+    time_t before = time(NULL) - (time_t)k->config->evidence_days * DAY_SECONDS;
     int n = store_purge(k->store, before, PURGE_MOST, &err);
     keeper_store_state(k, n < 0 ? n : 0, &err);
     /* More of it is left: in the next quiet moment. */
@@ -172,12 +173,15 @@ static int open_store(struct keeper *k, struct error *err)
     if (r < 0)
         return error_prefix(err, r, "store");
     k->room = allowance_of((uint64_t)k->config->evidence_megabytes << 20,
-                           (uint64_t)k->config->evidence_days * 86400, clock_now());
+                           (uint64_t)k->config->evidence_days * DAY_SECONDS, clock_now());
+    k->refusals =
+        allowance_of((uint64_t)k->config->refusals_megabytes << 20, DAY_SECONDS, clock_now());
     k->decider = (struct decider){.store = k->store,
                                   .ring = &k->ring,
                                   .broker = k->config->name,
                                   .keep = k->config->evidence_keep,
                                   .room = &k->room,
+                                  .refusals = &k->refusals,
                                   .approval_seconds = k->config->approval_seconds};
     k->service = (struct vault_service){.store = k->store,
                                         .ring = &k->ring,

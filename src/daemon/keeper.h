@@ -25,7 +25,9 @@ struct keeper {
     struct store *store;
     struct kek_ring ring;
     struct decider decider;
-    struct allowance room; /* for evidence */
+    struct allowance room;     /* for evidence */
+    struct allowance refusals; /* for records of them */
+    uint64_t shed_told;        /* when it was last logged that there is none; 0: never */
     struct connections connections;
     struct channel control, peers, vault;
     struct vault_service service;

@@ -130,6 +130,7 @@ static const struct {
     enum metric metric;
 } outcome_logs[OUTCOME_COUNT] = {
     [OUTCOME_UNAVAILABLE] = {LOG_ERR, "unavailable", METRIC_UNAVAILABLE},
+    [OUTCOME_SHED] = {LOG_DEBUG, "not decided", METRIC_SHED},
     [OUTCOME_UNREADABLE] = {LOG_WARNING, "denied", METRIC_DENIED},
     [OUTCOME_DENIED] = {LOG_WARNING, "denied", METRIC_DENIED},
     [OUTCOME_PENDING] = {LOG_WARNING, "pending", METRIC_DENIED},
@@ -159,6 +160,17 @@ static void tell(const struct decision_case *c)
         metrics_raise(METRIC_AUDIT_SEQUENCE, c->sequence);
 }
 
+/* Once a minute: those who flood the broker do not flood its log, too. */
+static void tell_shed(struct keeper *k, uint64_t now)
+{
+    if (k->shed_told && now - k->shed_told < SECONDS(60))
+        return;
+    k->shed_told = now;
+    log_line(LOG_WARNING,
+             "more evidence is refused than refusals-megabytes lets be recorded: refusals are "
+             "answered 503, undecided (encroot_shed_total); who passes is served");
+}
+
 /* ---- the batch ---- */
 static void conclude(struct keeper *k, struct decision_case *c)
 {
@@ -182,6 +194,7 @@ void keeper_decide(struct keeper *k)
         return;
     uint64_t began = clock_now();
     allowance_refill(&k->room, began);
+    allowance_refill(&k->refusals, began);
     int r = decide_all(&k->decider, k->batch, k->batch_count, time(NULL), &err);
     keeper_store_state(k, r, &err);
     if (r == 0) {
@@ -189,6 +202,8 @@ void keeper_decide(struct keeper *k)
         metrics_add(METRIC_COMMIT_MICROSECONDS, (clock_now() - began) / 1000);
     }
     for (size_t i = 0; i < k->batch_count; i++) {
+        if (k->batch[i].outcome == OUTCOME_SHED)
+            tell_shed(k, began);
         conclude(k, &k->batch[i]);
         decision_case_free(&k->batch[i]);
     }

@@ -38,6 +38,8 @@ static const struct metric_text {
     [METRIC_PENDING] = {"pending_total", "counter",
                         "Requests denied that wait for an operator's approval."},
     [METRIC_UNAVAILABLE] = {"unavailable_total", "counter", "Requests answered 503."},
+    [METRIC_SHED] = {"shed_total", "counter",
+                     "Refusals answered 503, undecided: more than may be recorded."},
     [METRIC_COMMITS] = {"commits_total", "counter",
                         "Durable writes to the store, each of one or more decisions."},
     [METRIC_COMMIT_MICROSECONDS] = {"commit_seconds_total", "counter",

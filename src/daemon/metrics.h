@@ -22,6 +22,7 @@ enum metric {
     METRIC_DENIED,
     METRIC_PENDING,     /* of these: waits for an operator */
     METRIC_UNAVAILABLE, /* answered 503 */
+    METRIC_SHED,        /* answered 503, undecided: more was refused than may be recorded */
     METRIC_COMMITS,     /* durable writes, each of one or more decisions */
     METRIC_COMMIT_MICROSECONDS,
     METRIC_STORE_ERRORS,

@@ -370,6 +370,21 @@ class Network(BrokerTest):
         # what was readable as a request of this protocol is on record
         self.assertEqual(len(records), 3)
 
+    def test_a_flood_of_refusals_neither_fills_the_disk_nor_shuts_others_out(self):
+        broker = self.broker(refusals_megabytes=1)
+        volume = self.owner.new_volume(broker)
+        unknown = "00000000-0000-4000-8000-000000000001"
+        result = load([broker], [unknown], "--clients", 4, "--count", 300, "--patience", 0)
+        self.assertEqual(result["denied"] + result["unavailable"], 300, result)
+        self.assertGreater(result["unavailable"], 0)
+        self.assertGreater(result["denied"], 0)
+        self.assertEqual(broker.metrics()["encroot_shed_total"], result["unavailable"])
+        self.assertIn("refusals-megabytes", broker.log())
+        self.assertEqual(load([broker], [volume], "--clients", 1, "--count", 4)["released"], 4)
+        records = self.assert_whole(broker, granted=4)
+        self.assertEqual(len(records), result["denied"] + 4)
+        self.assertLess(sum(len(json.dumps(r)) for r in records), (1 << 20) // 8)
+
     def test_slow_clients_do_not_hold_up_others(self):
         broker = self.broker(handshake_seconds=3, request_seconds=6)
         volume = self.owner.new_volume(broker)

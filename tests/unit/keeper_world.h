@@ -70,6 +70,7 @@ static inline int keeper_set_up(void **state)
         .evidence_keep = EVIDENCE_KEEP_REFUSED,
         .evidence_days = 30,
         .evidence_megabytes = 1024,
+        .refusals_megabytes = 1024,
         .approval_seconds = 600,
     };
     keeper_start(w);

@@ -36,6 +36,7 @@ static void nothing_is_a_configuration(void **state)
     assert_int_equal(c.evidence_keep, EVIDENCE_KEEP_REFUSED);
     assert_int_equal(c.evidence_days, 30);
     assert_int_equal(c.evidence_megabytes, 1024);
+    assert_int_equal(c.refusals_megabytes, 256);
     assert_int_equal(c.approval_seconds, 600);
     assert_string_equal(c.admin_socket, "/etc/encroot/admin.sock");
     assert_null(c.admin_group);
@@ -135,6 +136,7 @@ static const struct mistake {
     {"max-connections = 1048577\n", "from 1 to 1048576"},
     {"evidence-days = 3651\n", "from 1 to 3650"},
     {"evidence-megabytes = 15\n", "from 16 to 1048576"},
+    {"refusals-megabytes = 0\n", "from 1 to 1048576"},
     {"log = xml\n", "log: expected one of text, json; found \"xml\""},
     {"log-level = notice\n", "expected one of error, warning, info, debug"},
     {"evidence-keep = some\n", "expected one of refused, all, none"},

@@ -139,6 +139,28 @@ static void a_passing_guest_gets_the_secret_of_its_volume_and_a_record(void **st
     decision_case_free(&c);
 }
 
+/* A flood of forgeries does not fill the disk, and is no way to keep others out. */
+static void refusals_without_room_are_not_decided(void **state)
+{
+    struct world *w = *state;
+    struct allowance room = allowance_of(8 * 2048, 86400, 1); /* at once: of two, not of three */
+    add(w, 1, (struct store_volume){0});
+    w->decider.refusals = &room;
+    assert_outcome(w, unreadable(), OUTCOME_UNREADABLE, "request");
+    assert_outcome(w, rejected(w, 1), OUTCOME_DENIED, "boot.kernel");
+    for (int i = 0; i < 2; i++) {
+        assert_outcome(w, rejected(w, 1), OUTCOME_SHED, "boot.kernel");
+        assert_outcome(w, unreadable(), OUTCOME_SHED, "request");
+    }
+    assert_int_equal(outcome_answers[OUTCOME_SHED].status, 503);
+    assert_int_equal(broker_store_verify(&w->b, NULL, NULL), 2);
+    assert_outcome(w, passing(w, 1), OUTCOME_RELEASED, NULL);
+    sqlite_run("UPDATE volume SET enabled = 0");
+    assert_outcome(w, passing(w, 1), OUTCOME_DENIED, "volume.enabled");
+    assert_int_equal(broker_store_verify(&w->b, NULL, NULL), 4);
+    w->decider.refusals = NULL;
+}
+
 /* Of three volumes one is damaged: its guest is told 503, and nobody else. */
 static void damaged_data_holds_up_nobody_else(void **state)
 {
@@ -569,6 +591,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_passing_guest_gets_the_secret_of_its_volume_and_a_record),
         T(damaged_data_holds_up_nobody_else),
+        T(refusals_without_room_are_not_decided),
         T(a_rejection_is_denied_and_its_evidence_kept),
         T(evidence_is_kept_as_configured_whatever_the_appraiser_sends),
         T(evidence_is_kept_while_there_is_room),
