@@ -54,7 +54,8 @@ int cmd_request_deny(int argc, char **argv)
     const struct usage u = {
         .synopsis = "encroot request deny ID [--broker ADDRESS] [--json]",
         .about = "Refuse the machine that waits under this id, until the denial expires\n"
-                 "(approval-seconds in encrootd.conf(5)). `encroot volume disable` refuses all.",
+                 "(approval-seconds in encrootd.conf(5)); or take an approval back that was not\n"
+                 "used yet. `encroot volume disable` refuses all.",
         .options = options,
         .example = "  encroot request deny 0f5c6a7e8b9d4c3f2a1b0c9d8e7f6a5b",
     };

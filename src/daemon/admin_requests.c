@@ -75,7 +75,9 @@ static int decide(struct admin_call *c, void *arg, struct error *err)
                           "`encroot request list` has those that wait");
     if (r < 0)
         return r;
-    if (q->state != STORE_REQUEST_PENDING)
+    /* Who thinks better of it takes it back, until it was used. */
+    bool taken_back = q->state == STORE_REQUEST_APPROVED && d->state == STORE_REQUEST_DENIED;
+    if (q->state != STORE_REQUEST_PENDING && !taken_back)
         return error_set(err, EALREADY, "the request is %s%s%s, not pending", states[q->state],
                          q->decided_by[0] ? " by " : "", q->decided_by);
     if (q->expires && q->expires <= now)

@@ -187,11 +187,20 @@ class Requests(AdminTest):
         self.assertEqual(done["state"], "approved")
         self.assertIn("uid 0", done["decided_by"])
         self.assertEqual(self.ask("POST", f"/v1/requests/{'b' * 32}/deny", {}).json["state"], "denied")
-        self.refused("POST", f"/v1/requests/{'a' * 32}/deny", {}, 409, "approved by")
+        self.refused("POST", f"/v1/requests/{'a' * 32}/approve", {}, 409, "approved by")
+        self.refused("POST", f"/v1/requests/{'b' * 32}/approve", {}, 409, "denied by")
         self.refused("POST", f"/v1/requests/{'c' * 32}/approve", {}, 409, "expired")
         self.refused("POST", f"/v1/requests/{'d' * 32}/approve", {}, 404)
         self.assertEqual(len(self.get("/v1/requests?all=1")["requests"]), 3)
         self.assertEqual(self.get("/v1/status")["pending"], 0)
+
+    def test_an_approval_is_taken_back(self):
+        self.add(name="a")
+        self.seed(self.request("a" * 32))
+        self.ask("POST", f"/v1/requests/{'a' * 32}/approve", {})
+        done = self.ask("POST", f"/v1/requests/{'a' * 32}/deny", {}).json
+        self.assertEqual(done["state"], "denied")
+        self.refused("POST", f"/v1/requests/{'a' * 32}/deny", {}, 409, "denied by")
 
 
 class Audit(AdminTest):
