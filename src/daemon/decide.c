@@ -110,10 +110,31 @@ static void nothing_is_decided(struct decision_case *cases, size_t count)
     }
 }
 
-/* In one transaction: all of them, or none. */
+/* What may be written, of the decider's allowances; of those that it has. */
+struct allowances {
+    struct allowance room, refusals;
+};
+
+static struct allowances allowances_get(const struct decider *d)
+{
+    const struct allowance none = {0};
+    return (struct allowances){.room = d->room ? *d->room : none,
+                               .refusals = d->refusals ? *d->refusals : none};
+}
+
+static void allowances_set(const struct decider *d, const struct allowances *a)
+{
+    if (d->room)
+        *d->room = a->room;
+    if (d->refusals)
+        *d->refusals = a->refusals;
+}
+
+/* In one transaction: all of them, or none, for which no allowance is spent. */
 static int decide_together(const struct decider *d, struct decision_case *cases, size_t count,
                            time_t now, struct error *err)
 {
+    const struct allowances before = allowances_get(d);
     struct audit_state chain = {0};
     int r = store_begin(d->store, err);
     if (r == 0)
@@ -124,6 +145,7 @@ static int decide_together(const struct decider *d, struct decision_case *cases,
         r = store_commit(d->store, err);
     if (r < 0) {
         store_rollback(d->store);
+        allowances_set(d, &before);
         nothing_is_decided(cases, count);
     }
     return r;

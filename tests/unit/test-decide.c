@@ -182,6 +182,37 @@ static void damaged_data_holds_up_nobody_else(void **state)
     assert_int_equal(broker_store_verify(&w->b, NULL, NULL), 3);
 }
 
+/* Else whoever has a volume's data damaged, or the disk full, has the others' refusals shed. */
+static void what_was_not_recorded_spent_nothing(void **state)
+{
+    struct world *w = *state;
+    struct allowance refusals = allowance_of(8 * 1024, 86400, 1); /* at once: of one, not of two */
+    struct allowance room = allowance_of(8 * 8, 86400, 1);        /* of one, too */
+    const struct allowance whole = refusals;
+    w->decider.refusals = &refusals;
+    w->decider.room = &room;
+    add(w, 1, (struct store_volume){0});
+    add(w, 2, (struct store_volume){0});
+    sqlite_run("CREATE TRIGGER full BEFORE INSERT ON audit "
+               "BEGIN SELECT RAISE(ABORT, 'the disk is full'); END");
+    struct decision_case c = rejected(w, 1);
+    assert_true(decide(w, &c, 1) < 0);
+    assert_int_equal(refusals.left, whole.left);
+    assert_int_equal(room.left, room.most);
+    decision_case_free(&c);
+    sqlite_run("DROP TRIGGER full");
+    struct decision_case cases[] = {rejected(w, 1), passing(w, 2)};
+    sqlite_run("UPDATE volume SET enabled = 7 WHERE name = 'volume-2'");
+    assert_int_equal(decide(w, cases, 2), -EUCLEAN);
+    assert_int_equal(cases[0].outcome, OUTCOME_DENIED);
+    assert_int_equal(cases[1].outcome, OUTCOME_UNAVAILABLE);
+    assert_int_equal(room.left, 0); /* its evidence is kept */
+    decision_case_free(&cases[0]);
+    decision_case_free(&cases[1]);
+    assert_outcome(w, rejected(w, 1), OUTCOME_SHED, "boot.kernel");
+    w->decider.refusals = w->decider.room = NULL;
+}
+
 static void a_rejection_is_denied_and_its_evidence_kept(void **state)
 {
     struct world *w = *state;
@@ -591,6 +622,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_passing_guest_gets_the_secret_of_its_volume_and_a_record),
         T(damaged_data_holds_up_nobody_else),
+        T(what_was_not_recorded_spent_nothing),
         T(refusals_without_room_are_not_decided),
         T(a_rejection_is_denied_and_its_evidence_kept),
         T(evidence_is_kept_as_configured_whatever_the_appraiser_sends),
