@@ -187,6 +187,15 @@ static void conclude(struct keeper *k, struct decision_case *c)
     answer(k, p, c->connection, c->outcome, c->id, c->secret);
 }
 
+/* A commit of nothing succeeds on a full disk, too. */
+static bool wrote(const struct keeper *k)
+{
+    for (size_t i = 0; i < k->batch_count; i++)
+        if (k->batch[i].sequence)
+            return true;
+    return false;
+}
+
 void keeper_decide(struct keeper *k)
 {
     struct error err = {0};
@@ -196,8 +205,10 @@ void keeper_decide(struct keeper *k)
     allowance_refill(&k->room, began);
     allowance_refill(&k->refusals, began);
     int r = decide_all(&k->decider, k->batch, k->batch_count, time(NULL), &err);
-    keeper_store_state(k, r, &err);
-    if (r == 0) {
+    bool written = r == 0 && wrote(k);
+    if (r < 0 || written)
+        keeper_store_state(k, r, &err);
+    if (written) {
         metrics_add(METRIC_COMMITS, 1);
         metrics_add(METRIC_COMMIT_MICROSECONDS, (clock_now() - began) / 1000);
     }

@@ -1,4 +1,5 @@
 /* The keeper between its wires: releases, refusals, and processes that break the rules. */
+#include "daemon/keeper.h"
 #include "keeper_world.h"
 #include "ticks.h"
 
@@ -276,6 +277,36 @@ static void a_failing_store_is_503_and_comes_back(void **state)
     expect_answer(w, 0, c, 503, "unavailable");
     sqlite_run("DROP TRIGGER full");
     expect_service(w, 0);
+    assert_int_equal(broker_store_verify(&w->b, NULL, NULL), 1);
+}
+
+/* A full disk lets a transaction end that has nothing to keep. */
+static void what_writes_nothing_shows_no_recovery(void **state)
+{
+    struct keeper_world *w = *state;
+    struct pair pair = {.decision.fd = -1, .answer.fd = -1};
+    struct decision_case batch[1];
+    struct keeper k = {.store_down = true,
+                       .room = allowance_of(8, 1, clock_now()),
+                       .refusals = allowance_of(8, 1, clock_now()),
+                       .pairs = &pair,
+                       .pair_count = 1,
+                       .batch = batch};
+    k.decider = (struct decider){
+        .store = w->b.store, .ring = &w->b.ring, .broker = "test", .refusals = &k.refusals};
+    struct error err = {0};
+    assert_ok(connections_init(&k.connections, 8, 60, &err));
+    uint64_t commits = metrics_get(METRIC_COMMITS);
+    for (int i = 0; i < 2; i++) {
+        batch[0] = (struct decision_case){.connection = 1, .peer = "192.0.2.1"};
+        finding_add(&batch[0].findings, "request", VERDICT_REJECT, "evidence", "nonsense");
+        k.batch_count = 1;
+        k.decider.refusals = i ? NULL : &k.refusals;
+        keeper_decide(&k);
+        assert_int_equal(k.store_down, i == 0);
+        assert_int_equal(metrics_get(METRIC_COMMITS) - commits, i);
+    }
+    connections_free(&k.connections);
     assert_int_equal(broker_store_verify(&w->b, NULL, NULL), 1);
 }
 
@@ -746,6 +777,7 @@ int main(void)
         T(a_decision_that_overtakes_the_gate_waits_for_it),
         T(much_at_once_is_decided_in_few_transactions),
         T(a_failing_store_is_503_and_comes_back),
+        T(what_writes_nothing_shows_no_recovery),
         T(another_pairs_connection_is_not_answered),
         T(a_connection_that_never_was_is_not_answered),
         T(a_connection_without_a_number_is_not_answered),
