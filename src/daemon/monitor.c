@@ -1,4 +1,5 @@
 /* The monitor: GET /healthz and GET /metrics, without TLS, for those who watch the broker. */
+#include "crypto/tls.h"
 #include "daemon/confine.h"
 #include "daemon/messages.h"
 #include "daemon/metrics.h"
@@ -27,6 +28,7 @@ struct monitor {
     struct evhttp_bound_socket *bound[CONFIG_LISTEN_MAX];
     size_t listener_count;
     struct channel control;
+    bool draining;
 };
 
 /* libevent hands a listener's error callback the argument of its other one, which is evhttp's. */
@@ -97,13 +99,15 @@ static void answer_nothing(struct evhttp_request *request, void *arg)
 }
 
 /* ---- the supervisor ---- */
-/* Accepts no more; the loop ends with the last connection, which REQUEST_SECONDS bound. */
+/* Accepts no more. */
 static int drain(struct monitor *m, struct error *err)
 {
     for (size_t i = 0; i < m->listener_count; i++)
         evhttp_del_accept_socket(m->http, m->bound[i]);
     event_del(m->resume);
     event_del(m->news);
+    m->draining = true;
+    event_base_loopbreak(m->base);
     return channel_send(&m->control, MESSAGE_CLOSED, 0, NULL, 0, err);
 }
 
@@ -181,6 +185,19 @@ static int set_up(struct monitor *m, struct process *p, struct error *err)
     return r < 0 ? r : confine(ROLE_MONITOR, err);
 }
 
+/*
+ * Until it drains, and then until the last connection ends. libevent ends those that are silent for
+ * REQUEST_SECONDS; who says a byte at a time holds up no reload, and no end, for longer.
+ */
+static int serve(struct monitor *m, struct error *err)
+{
+    int r = event_base_dispatch(m->base);
+    uint64_t last = clock_now() + SECONDS(REQUEST_SECONDS);
+    while (r == 0 && m->draining && clock_now() < last)
+        r = event_base_loop(m->base, EVLOOP_ONCE);
+    return r < 0 ? error_set(err, EIO, "the event loop failed") : 0;
+}
+
 int monitor_run(struct process *p, struct error *err)
 {
     struct monitor m = {.control = {.fd = -1}};
@@ -188,8 +205,8 @@ int monitor_run(struct process *p, struct error *err)
     int r = set_up(&m, p, err);
     if (r == 0)
         r = channel_send(&m.control, MESSAGE_READY, 0, NULL, 0, err);
-    if (r == 0 && event_base_dispatch(m.base) < 0)
-        r = error_set(err, EIO, "the event loop failed");
+    if (r == 0)
+        r = serve(&m, err);
     if (m.http)
         evhttp_free(m.http);
     if (m.news)

@@ -334,6 +334,23 @@ class Reload(Broker):
         wait_until(lambda: self.roles() == ONE_GENERATION, "the old generation does not end")
         self.stop()
 
+    def test_who_watches_does_not_hold_up_the_end(self):
+        """A byte at a time, so that it is never silent."""
+        self.started()
+        with socket.create_connection(("127.0.0.1", self.port("monitor-listen")), PATIENCE) as c:
+            c.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
+            self.monitor("/healthz")  # behind it, so it was accepted
+            self.hangup()
+
+            def over():
+                with contextlib.suppress(OSError):
+                    c.sendall(b"x")
+                return self.roles() == ONE_GENERATION
+
+            wait_until(over, "the old generation does not end")
+        self.assertNotIn("did not end in time", self.text())
+        self.stop()
+
     def test_no_connection_is_refused_meanwhile(self):
         self.started()
         for _ in range(5):
