@@ -57,7 +57,7 @@ class Unattended(GuestTest):
                              r"encroot: broker 1 of 2 .*connection refused; next try in")
             vm.reboot()
             vm.stop()
-        records = self.broker.audit()
+        records = self.broker.decisions()
         self.assertEqual([r["verdict"] for r in records], ["granted"] * 3)
         listed = self.broker.encroot("audit", "list").stdout
         for record in records:
@@ -75,6 +75,8 @@ class Unattended(GuestTest):
         # It has not given up: enabled again, it comes up by itself.
         self.broker.encroot("volume", "enable", "web-1")
         self.wait_for_login(vm)
+        self.assertEqual([r["action"] for r in self.broker.audit() if r["verdict"] == "changed"],
+                         ["volume.add", "volume.set", "volume.set"])
 
 
 if __name__ == "__main__":

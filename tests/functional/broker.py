@@ -218,6 +218,10 @@ class Broker:
                 return records
             records += page
 
+    def decisions(self):
+        """The records of guests; the others are changes."""
+        return [r for r in self.audit() if r["verdict"] != "changed"]
+
     def resident(self, role=None):
         """Bytes of memory that its processes have for themselves (PSS)."""
         total = 0
