@@ -151,6 +151,8 @@ static int get_finding(struct reader *r, struct findings *f, struct buffer *name
         e = get_text(r, &n.found);
     if (e == 0)
         e = get_text(r, &n.remedy);
+    if (verdict != VERDICT_REJECT && (n.expected || n.found || n.remedy))
+        r->error = -EBADMSG; /* they have their name alone */
     n.verdict = (enum verdict)verdict;
     n.waiver = (enum waiver)waiver;
     if (e == 0 && !r->error) {

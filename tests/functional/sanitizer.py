@@ -34,8 +34,10 @@ if SANITIZED:
 def fail_on_reports(test):
     texts = []
     for path in sorted(REPORTS.iterdir()):
-        texts.append(path.read_text(errors="replace"))
+        text = path.read_text(errors="replace")
         path.unlink()
+        if text:  # else it was killed before it could say what it had to
+            texts.append(text)
     # UBSan, next to ASan, knows standard error only, which is a broker's log.
     for log in test.folder.rglob("log"):
         if log.is_file():

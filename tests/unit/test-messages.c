@@ -128,6 +128,18 @@ static void a_text_with_a_nul_is_refused(void **state)
     assert_int_equal(messages_get_findings(buffer_bytes(&bytes), &g, &names, NULL), -EPROTO);
 }
 
+static void a_text_of_what_does_not_reject_is_refused(void **state)
+{
+    (void)state;
+    _findings_ struct findings f = {0}, g = {0};
+    _buffer_ struct buffer bytes = {0}, names = {0};
+    finding_add(&f, "a", VERDICT_REJECT, "text", NULL);
+    put(&f, &bytes);
+    assert_int_equal(bytes.data[5], VERDICT_REJECT);
+    bytes.data[5] = VERDICT_PASS;
+    assert_int_equal(messages_get_findings(buffer_bytes(&bytes), &g, &names, NULL), -EPROTO);
+}
+
 static void an_unknown_waiver_is_refused(void **state)
 {
     (void)state;
@@ -312,6 +324,7 @@ int main(void)
         cmocka_unit_test(every_cut_and_every_byte_more_is_refused),
         cmocka_unit_test(bytes_out_of_their_range_are_refused),
         cmocka_unit_test(a_text_with_a_nul_is_refused),
+        cmocka_unit_test(a_text_of_what_does_not_reject_is_refused),
         cmocka_unit_test(an_unknown_waiver_is_refused),
         cmocka_unit_test(rejections_have_room_before_all_others),
         cmocka_unit_test(long_texts_are_cut),
