@@ -77,7 +77,7 @@ void finding_remedy(struct findings *f, const char *fmt, ...)
     last->remedy = strdup(text);
 }
 
-static void finding_free(struct finding *n)
+void finding_free(struct finding *n)
 {
     free(n->expected);
     free(n->found);

@@ -46,6 +46,8 @@ void finding_waive(struct findings *f, const char *check, enum waiver w, const c
 /* Put a remedy on the last finding. */
 void finding_remedy(struct findings *f, const char *fmt, ...) _printf_(2, 3);
 
+/* Its texts. */
+void finding_free(struct finding *f);
 /* Append `one`, whose texts it takes over. */
 void findings_take(struct findings *f, struct finding *one);
 /* Forget all but the first `count`. */

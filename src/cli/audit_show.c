@@ -130,14 +130,13 @@ int cmd_audit_show(int argc, char **argv)
     const struct usage usage = {
         .synopsis = "encroot audit show ID [-d DIR | --broker [ADDRESS]] [--json]",
         .about =
-            "Show one decision of `encroot unlock`, or of a broker, or one change of what a "
-            "broker\n"
-            "decides by, as it was recorded: of a\n"
-            "denial each check that rejected, what was expected, what came, and what to do if\n"
-            "the change was intended. A refused guest shows the id on its console. The chain\n"
-            "of a folder's records is verified on the way; of a broker's this record is. If the\n"
-            "broker still keeps the guest's evidence, it is appraised again here, by the\n"
-            "policy that is in force now, and each check is shown.\n\n"
+            "Show one record of `encroot unlock`, or of a broker, as it was made. Of a denial:\n"
+            "each check that rejected, what was expected, what came, and what to do if the change\n"
+            "was intended. Of what an administrator of a broker changed: who, what and how. A\n"
+            "refused guest shows the id on its console. The chain of a folder's records is\n"
+            "verified on the way; of a broker's this record is. If the broker still keeps the\n"
+            "guest's evidence, it is appraised again here, by the policy that is in force now,\n"
+            "and each check is shown.\n\n"
             "Exit status: 0 an intact log, 3 records were changed, 4 no log, no such id.",
         .options = options,
         .example = "  encroot audit show -d keys 0f5c6a7e8b9d4c3f2a1b0c9d8e7f6a5b",

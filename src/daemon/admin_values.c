@@ -3,7 +3,6 @@
 #include "daemon/admin.h"
 #include "daemon/effective_policy.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #define PAGE 16 /* of texts that are read at once */

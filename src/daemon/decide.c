@@ -1,5 +1,4 @@
 #include "daemon/decide.h"
-#include "base/hex.h"
 #include "broker/audit.h"
 #include "daemon/decide_volume.h"
 

@@ -159,9 +159,7 @@ static int get_finding(struct reader *r, struct findings *f, struct buffer *name
         findings_take(f, &n);
         return 0;
     }
-    free(n.expected);
-    free(n.found);
-    free(n.remedy);
+    finding_free(&n);
     return e;
 }
 
