@@ -1,5 +1,6 @@
 #include "base/hex.h"
 #include "vault/kek_internal.h"
+#include "vault/seal.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -9,6 +10,7 @@
 static const char magic[4] = {'E', 'K', 'W', '1'};
 static const char domain[] = "encroot vault v1"; /* its NUL is part of it */
 static const char id_label[] = "encroot kek id v1";
+static const char seal_label[] = "encroot seal key v1";
 
 #define AT_ID sizeof(magic)
 #define AT_NONCE (AT_ID + KEK_ID_SIZE)
@@ -19,7 +21,16 @@ static const struct kek_source *const sources[] = {&kek_source_file, &kek_source
                                                    &kek_source_pkcs11};
 
 /* ---- one key ---- */
-int kek_identify(uint8_t ret[KEK_ID_SIZE], kek_crypt *crypt, void *arg, struct error *err)
+static int hmac(uint8_t ret[32], struct bytes key, const char *label, struct error *err)
+{
+    const uint8_t *in = (const uint8_t *)label;
+    return HMAC(EVP_sha256(), key.data, (int)key.size, in, strlen(label), ret, NULL)
+               ? 0
+               : error_set(err, EIO, "HMAC-SHA-256 failed");
+}
+
+int kek_identify(uint8_t ret[KEK_ID_SIZE], struct secret *seal, kek_crypt *crypt, void *arg,
+                 struct error *err)
 {
     static const uint8_t nonce[KEK_NONCE_SIZE], block[16];
     uint8_t out[16 + KEK_TAG_SIZE], mac[32];
@@ -29,13 +40,12 @@ int kek_identify(uint8_t ret[KEK_ID_SIZE], kek_crypt *crypt, void *arg, struct e
                                 .in = BYTES_OF(block),
                                 .out = out};
     int r = crypt(arg, &job, err);
-    if (r < 0)
-        return r;
-    if (!HMAC(EVP_sha256(), out, sizeof(out), (const uint8_t *)id_label, strlen(id_label), mac,
-              NULL))
-        r = error_set(err, EIO, "HMAC-SHA-256 failed");
-    else
+    if (r == 0)
+        r = hmac(mac, BYTES_OF(out), id_label, err);
+    if (r == 0)
         memcpy(ret, mac, KEK_ID_SIZE);
+    if (r == 0 && seal)
+        r = hmac(secret_data(seal), BYTES_OF(out), seal_label, err);
     wipe(out, sizeof(out));
     wipe(mac, sizeof(mac));
     return r;
@@ -59,11 +69,12 @@ static int open_key(struct kek *k, const char *url, struct error *err)
 {
     k->url = strdup(url);
     k->name = strndup(url, strcspn(url, "?"));
-    if (!k->url || !k->name)
+    k->seal = secret_new(SEAL_KEY_SIZE);
+    if (!k->url || !k->name || !k->seal)
         return error_set(err, ENOMEM, "out of memory");
     int r = k->source->open(k, url + strlen(k->source->scheme), err);
     if (r == 0)
-        r = kek_identify(k->id, crypt_by_source, k, err);
+        r = kek_identify(k->id, k->seal, crypt_by_source, k, err);
     return r < 0 ? error_prefix(err, r, "%s", k->name) : 0;
 }
 
@@ -93,6 +104,7 @@ void kek_close(struct kek *k)
     if (!k)
         return;
     k->source->close(k);
+    secret_free(k->seal);
     free(k->name);
     free(k->url);
     free(k);
@@ -160,12 +172,12 @@ static bool has_form(struct bytes wrapped)
            memcmp(wrapped.data, magic, sizeof(magic)) == 0;
 }
 
-static int unknown_key(struct bytes wrapped, struct error *err)
+int kek_unknown(const uint8_t id[KEK_ID_SIZE], const char *what, struct error *err)
 {
-    char id[2 * KEK_ID_SIZE + 1];
-    hex_encode(BYTES(wrapped.data + AT_ID, KEK_ID_SIZE), id);
+    char hex[2 * KEK_ID_SIZE + 1];
+    hex_encode(BYTES(id, KEK_ID_SIZE), hex);
     return error_hint(
-        err, error_set(err, ENOKEY, "wrapped under a key with the id %s, which is not here", id),
+        err, error_set(err, ENOKEY, "%s under a key with the id %s, which is not here", what, hex),
         "name it as kek-old until everything is rewrapped");
 }
 
@@ -177,7 +189,7 @@ int kek_unwrap(const struct kek_ring *ring, const uint8_t volume[16], struct byt
         return error_set(err, EBADMSG, "not a wrapped secret, or a damaged one");
     struct kek *k = key_of(ring, wrapped);
     if (!k)
-        return unknown_key(wrapped, err);
+        return kek_unknown(wrapped.data + AT_ID, "wrapped", err);
     _secret_ struct secret *s = secret_new(wrapped.size - KEK_WRAPPED_SIZE(0));
     if (!s)
         return error_set(err, ENOMEM, "cannot lock memory for a secret");

@@ -9,7 +9,8 @@
  *   of 16 zeros under the key, with a nonce of zeros and "encroot kek id v1" as additional data,
  * and its tag: the same wherever the key is, so that brokers name one key alike, and one that moved
  *   into a token opens what it wrapped before. (Not the bare encrypted block: that is GCM's own
- *   authentication key, which should not leave a token.)
+ *   authentication key, which should not leave a token.) From `sealed` comes the seal key, too
+ *   (vault/seal.h).
  *
  * Nonces are 96 random bits, from the kernel. Under one key two of them are the same with a
  * probability of less than 2^-32 as long as there were no more than 2^32 wraps (SP 800-38D, 8.3): a

@@ -30,14 +30,19 @@ struct kek {
     char *name; /* the URL without its query, for errors */
     char *url;
     uint8_t id[KEK_ID_SIZE];
+    struct secret *seal; /* vault/seal.h: derived from the key */
     struct secret *key;  /* of a file or credential */
     struct token *token; /* of pkcs11 */
 };
 
 typedef int kek_crypt(void *arg, const struct kek_job *job, struct error *err);
-/* What the key behind `crypt` is called. */
-int kek_identify(uint8_t ret[KEK_ID_SIZE], kek_crypt *crypt, void *arg,
+/* What the key behind `crypt` is called, and its seal key (SEAL_KEY_SIZE bytes; NULL: not wanted).
+ */
+int kek_identify(uint8_t ret[KEK_ID_SIZE], struct secret *seal, kek_crypt *crypt, void *arg,
                  struct error *err) _must_use_;
+
+/* -ENOKEY: `what` ("wrapped") was done under a key of this id. */
+int kek_unknown(const uint8_t id[KEK_ID_SIZE], const char *what, struct error *err) _must_use_;
 
 /* The path of a credential by its name, a new string. */
 int credential_path(char **ret, const char *name, struct error *err) _must_use_;

@@ -76,7 +76,7 @@ static bool is_tag_wrong(struct token *t, CK_RV rv)
     uint8_t id[KEK_ID_SIZE];
     return is_one_of(rv, wrong, ARRAY_SIZE(wrong)) ||
            (is_one_of(rv, vague, ARRAY_SIZE(vague)) &&
-            kek_identify(id, attempt_for_id, t, NULL) == 0);
+            kek_identify(id, NULL, attempt_for_id, t, NULL) == 0);
 }
 
 /* Not only a key of that name, but that key: what another one wraps would be lost. */
@@ -86,7 +86,7 @@ static int reopen(struct kek *k, struct error *err)
     token_rest(k->token);
     int r = token_open(k->token, KEK_SIZE, err);
     if (r == 0)
-        r = kek_identify(id, attempt_for_id, k->token, err);
+        r = kek_identify(id, NULL, attempt_for_id, k->token, err);
     if (r == 0 && memcmp(id, k->id, KEK_ID_SIZE) != 0)
         r = error_hint(err, error_set(err, ENOENT, "the token has another key of that name now"),
                        "restore the key, or reload to use the new one");

@@ -5,6 +5,7 @@
 #include "scratch.h"
 #include "soft_token.h"
 #include "vault/kek.h"
+#include "vault/seal.h"
 #include "vault/token_pin.h"
 
 #include <openssl/evp.h>
@@ -360,6 +361,8 @@ static void a_key_that_moved_into_a_token_is_the_same(void **state)
     ring_add(&token, url);
     wrap(&file, v->secret, &w);
     assert_opens(&token, &w, v->secret);
+    _secret_ struct secret *by_file = seal_keys(&file), *by_token = seal_keys(&token);
+    assert_true(secret_equal(by_file, by_token));
 }
 
 static void what_a_token_must_have(void **state)
