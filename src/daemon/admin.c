@@ -101,6 +101,7 @@ static void close_admin(struct admin *a)
     store_close(a->store);
     SSL_CTX_free(a->tls);
     admin_groups_free(&a->groups);
+    secret_free(a->seals);
     channel_free(&a->vault);
     channel_free(&a->control);
 }
@@ -124,6 +125,8 @@ static int open_server(struct life *l, struct process *p)
 static int serve(struct life *l)
 {
     int r = confine(ROLE_ADMIN, l->err);
+    if (r == 0)
+        r = admin_vault_get_seals(&l->admin, l->err);
     if (r == 0)
         r = channel_send(&l->admin.control, MESSAGE_READY, 0, NULL, 0, l->err);
     if (r == 0 && event_base_dispatch(l->base) < 0)

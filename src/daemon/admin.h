@@ -7,8 +7,8 @@
  *   admin_routes.c the table of what can be asked
  *   admin_*.c      one file an area of handlers
  *
- * It holds no key. Volume secrets pass through it at registration and export only, wrapped and
- * unwrapped by the keeper.
+ * It holds the keys that seal what it changes (daemon/seals.h), and none that wraps. Volume secrets
+ * pass through it at registration and export only, wrapped and unwrapped by the keeper.
  */
 #ifndef ENCROOT_DAEMON_ADMIN_H
 #define ENCROOT_DAEMON_ADMIN_H
@@ -45,7 +45,8 @@ struct admin {
     const struct daemon_config *config;
     struct store *store;
     struct channel control, vault;
-    unsigned vault_owed; /* answers of the keeper that came too late for their request */
+    struct secret *seals; /* the keeper's seal_keys */
+    unsigned vault_owed;  /* answers of the keeper that came too late for their request */
     struct admin_groups groups;
     struct tls_clients clients;
     SSL_CTX *tls; /* NULL: the UNIX socket only */
@@ -164,20 +165,40 @@ struct admin_versions {
     struct store_values *list;
     size_t count;
 };
-/* All of a volume's, or the valid ones: the text of others is not kept. */
-int admin_versions_load(struct admin_call *c, const uint8_t uuid[16], struct admin_versions *ret,
-                        struct error *err) _must_use_;
 void admin_versions_free(struct admin_versions *v);
-/* Makes the effective policy anew of what the store has now; inside a transaction. `policy`: the
- * owner's new one; NULL: the one that is there. */
-int admin_policy_renew(struct admin_call *c, const uint8_t uuid[16], json_t *policy,
+
+/* ---- admin_seals.c ---- */
+/* What a volume's policy is made of, as the store has it: inside a transaction. */
+struct admin_sources {
+    struct buffer policy;           /* the owner's */
+    struct admin_versions versions; /* the text of those that are not valid is not kept */
+    uint8_t sha256[32];             /* of all of it */
+};
+int admin_sources_load(struct admin_call *c, const uint8_t uuid[16], const char *policy,
+                       struct admin_sources *ret, struct error *err) _must_use_;
+void admin_sources_free(struct admin_sources *s);
+/*
+ * Is all of the volume as an administrator left it? -EBADMSG. Before anything is made of it: what
+ * was changed past the broker must not be sealed by a change of something else.
+ */
+int admin_check_seals(struct admin_call *c, const struct store_volume *v,
+                      struct error *err) _must_use_;
+/* Sets v's digests and its seal. `sources`: admin_sources.sha256. */
+int admin_seal(struct admin_call *c, struct store_volume *v, struct bytes effective,
+               const uint8_t sources[32], struct error *err) _must_use_;
+/* Makes the effective policy anew of what the store has now, and the seal; inside a transaction.
+ * `policy`: the owner's new one; NULL: the one that is there. */
+int admin_policy_renew(struct admin_call *c, struct store_volume *v, json_t *policy,
                        struct error *err) _must_use_;
+int admin_seal_volume(struct admin_call *c, struct error *err);
 
 /* {"label", "text"}: `label` may be absent; the text must be reference values. */
 int admin_read_values(json_t *j, const char *where, struct store_values *ret,
                       struct error *err) _must_use_;
 
 /* ---- admin_vault.c ---- */
+/* a->seals, once, before the first call is served. */
+int admin_vault_get_seals(struct admin *a, struct error *err) _must_use_;
 int admin_vault_wrap(struct admin *a, const uint8_t volume[16], const struct secret *s,
                      struct buffer *ret, struct error *err) _must_use_;
 /* Which is recorded as an export by this user before the secret is given out. */

@@ -9,10 +9,10 @@
 static const struct {
     int code, status;
 } statuses[] = {
-    {EINVAL, 400},     {EACCES, 403},      {EPERM, 403},     {ENOENT, 404},
-    {ENOTSUP, 405},    {EEXIST, 409},      {ESTALE, 409},    {EALREADY, 409},
-    {EFBIG, 413},      {EMEDIUMTYPE, 415}, {EHOSTDOWN, 503}, {ETIMEDOUT, 503},
-    {ECONNRESET, 503}, {ENOBUFS, 503},     {ENOMEM, 503},    {EPIPE, 503},
+    {EINVAL, 400},      {EACCES, 403},    {EPERM, 403},     {ENOENT, 404},     {ENOTSUP, 405},
+    {EEXIST, 409},      {ESTALE, 409},    {EALREADY, 409},  {EBADMSG, 409},    {EFBIG, 413},
+    {EMEDIUMTYPE, 415}, {EHOSTDOWN, 503}, {ETIMEDOUT, 503}, {ECONNRESET, 503}, {ENOBUFS, 503},
+    {ENOMEM, 503},      {EPIPE, 503},
 };
 
 static int status_of(int r)

@@ -38,6 +38,8 @@ static int set(struct admin_call *c, void *arg, struct error *err)
 {
     struct policy_change *a = arg;
     int r = admin_find_volume(c, c->words[0], &a->volume, err);
+    if (r == 0)
+        r = admin_check_seals(c, &a->volume, err);
     if (r < 0)
         return r;
     if (a->revision && a->revision != a->volume.revision)
@@ -46,10 +48,7 @@ static int set(struct admin_call *c, void *arg, struct error *err)
                                     "the policy is at revision %" PRIu64 " by now, not %" PRIu64,
                                     a->volume.revision, a->revision),
                           "someone else changed it: read it again, and apply the change to that");
-    r = admin_policy_renew(c, a->volume.uuid, a->policy, err);
-    store_volume_free(&a->volume);
-    if (r == 0)
-        r = admin_find_volume(c, c->words[0], &a->volume, err);
+    r = admin_policy_renew(c, &a->volume, a->policy, err);
     if (r < 0)
         return r;
     change_note(&c->change, CHANGE_POLICY_SET, a->volume.uuid, "revision %" PRIu64,

@@ -1,6 +1,7 @@
 /* /v1/requests: guests of volumes that an operator lets in one by one. */
 #include "daemon/admin.h"
 #include "base/hex.h"
+#include "daemon/seals.h"
 
 #include <string.h>
 
@@ -83,12 +84,17 @@ static int decide(struct admin_call *c, void *arg, struct error *err)
     if (q->expires && q->expires <= now)
         return error_hint(err, error_set(err, EALREADY, "the request has expired"),
                           "the guest asks again if it still waits");
+    r = request_check_seal(q, c->admin->seals, err);
+    if (r < 0)
+        return r;
     q->state = d->state;
     q->expires = now + (time_t)c->admin->config->approval_seconds;
     snprintf(q->decided_by, sizeof(q->decided_by), "%.*s", (int)sizeof(q->decided_by) - 1,
              c->user->name);
     change_note(&c->change, d->action, q->volume, "request %s", q->id);
-    r = store_request_put(c->admin->store, q, err);
+    r = request_seal(q, c->admin->seals, err);
+    if (r == 0)
+        r = store_request_put(c->admin->store, q, err);
     return r < 0 ? r : request_json(c, q, &d->result, err);
 }
 

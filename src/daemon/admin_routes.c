@@ -25,6 +25,7 @@ static const struct admin_route routes[] = {
     {"GET", "/v1/volumes/?", ADMIN_READER, 0, NULL, admin_get_volume},
     {"PATCH", "/v1/volumes/?", ADMIN_ADMIN, SMALL, NULL, admin_change_volume},
     {"DELETE", "/v1/volumes/?", ADMIN_ADMIN, 0, NULL, admin_remove_volume},
+    {"POST", "/v1/volumes/?/seal", ADMIN_ADMIN, SMALL, NULL, admin_seal_volume},
     {"GET", "/v1/volumes/?/export", ADMIN_READER, 0, export_query, admin_export_volume},
     {"GET", "/v1/volumes/?/policy", ADMIN_READER, 0, NULL, admin_get_policy},
     {"PUT", "/v1/volumes/?/policy", ADMIN_ADMIN, LARGE, NULL, admin_set_policy},

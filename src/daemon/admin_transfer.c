@@ -3,6 +3,7 @@
 #include "base/hex.h"
 #include "crypto/base64.h"
 #include "daemon/effective_policy.h"
+#include "daemon/seals.h"
 
 #include <string.h>
 
@@ -164,6 +165,16 @@ static int add(struct admin_call *c, void *arg, struct error *err)
     return r < 0 ? r : admin_volume_json(c, &now, &a->result, err);
 }
 
+static int seal(struct admin_call *c, struct arrival *a, struct error *err)
+{
+    uint8_t sources[32];
+    struct digest_stream *s = sources_begin(BYTES_STR(a->text));
+    for (size_t i = 0; i < a->versions.count; i++)
+        sources_add(s, &a->versions.list[i]);
+    int r = sources_end(s, sources, err);
+    return r < 0 ? r : admin_seal(c, &a->volume, buffer_bytes(&a->effective), sources, err);
+}
+
 /* The keeper is asked before the transaction begins: it writes to the same store. */
 int admin_add_volume(struct admin_call *c, struct error *err)
 {
@@ -171,6 +182,8 @@ int admin_add_volume(struct admin_call *c, struct error *err)
     int r = read_arrival(c->body, &a, err);
     if (r == 0)
         r = admin_vault_wrap(c->admin, a.volume.uuid, a.secret, &a.volume.wrapped, err);
+    if (r == 0)
+        r = seal(c, &a, err);
     if (r == 0)
         r = admin_change(c, add, &a, err);
     if (r == 0)
@@ -215,6 +228,8 @@ static int collect(struct admin_call *c, void *arg, struct error *err)
     _json_ json_t *values = json_array();
     uint64_t revision;
     int r = admin_find_volume(c, c->words[0], &d->volume, err);
+    if (r == 0)
+        r = admin_check_seals(c, &d->volume, err);
     if (r == 0)
         r = store_policy_get(c->admin->store, d->volume.uuid, &revision, &text, NULL, err);
     if (r == 0)

@@ -5,85 +5,6 @@
 
 #include <string.h>
 
-#define PAGE 16 /* of texts that are read at once */
-
-/* ---- all of a volume ---- */
-void admin_versions_free(struct admin_versions *v)
-{
-    for (size_t i = 0; i < v->count; i++)
-        buffer_free(&v->list[i].text);
-    free(v->list);
-    *v = (struct admin_versions){0};
-}
-
-static int add_page(struct admin_versions *v, struct store_values *page, size_t n,
-                    struct error *err)
-{
-    struct store_values *larger = realloc(v->list, (v->count + n) * sizeof(*larger));
-    if (!larger) {
-        for (size_t i = 0; i < n; i++)
-            buffer_free(&page[i].text);
-        return error_set(err, ENOMEM, "out of memory");
-    }
-    v->list = larger;
-    for (size_t i = 0; i < n; i++) {
-        if (!page[i].valid)
-            buffer_free(&page[i].text);
-        v->list[v->count++] = page[i];
-    }
-    return 0;
-}
-
-int admin_versions_load(struct admin_call *c, const uint8_t uuid[16], struct admin_versions *ret,
-                        struct error *err)
-{
-    struct admin_versions all = {0};
-    struct store_values page[PAGE];
-    int n;
-    do {
-        uint32_t after = all.count ? all.list[all.count - 1].version : 0;
-        memset(page, 0, sizeof(page));
-        n = store_values_list(c->admin->store, uuid, after, page, PAGE, err);
-        if (n > 0 && add_page(&all, page, (size_t)n, err) < 0)
-            n = -ENOMEM;
-    } while (n == PAGE);
-    if (n < 0)
-        admin_versions_free(&all);
-    else
-        *ret = all;
-    return n < 0 ? n : 0;
-}
-
-/* ---- the effective policy ---- */
-static int read_owners(struct admin_call *c, const uint8_t uuid[16], json_t **ret,
-                       struct error *err)
-{
-    _buffer_ struct buffer text = {0};
-    uint64_t revision;
-    int r = store_policy_get(c->admin->store, uuid, &revision, &text, NULL, err);
-    return r < 0 ? r : admin_parse_stored(ret, buffer_bytes(&text), "the stored policy", err);
-}
-
-int admin_policy_renew(struct admin_call *c, const uint8_t uuid[16], json_t *policy,
-                       struct error *err)
-{
-    struct admin_versions versions = {0};
-    _buffer_ struct buffer effective = {0};
-    _json_ json_t *owners = json_incref(policy);
-    _free_ char *text = NULL;
-    int r = policy ? 0 : read_owners(c, uuid, &owners, err);
-    if (r == 0)
-        r = admin_versions_load(c, uuid, &versions, err);
-    if (r == 0)
-        r = effective_policy_make(&effective, owners, uuid, versions.list, versions.count, err);
-    if (r == 0 && !(text = json_dumps(owners, JSON_COMPACT)))
-        r = error_set(err, ENOMEM, "out of memory");
-    if (r == 0)
-        r = store_policy_set(c->admin->store, uuid, BYTES_STR(text), buffer_bytes(&effective), err);
-    admin_versions_free(&versions);
-    return r;
-}
-
 /* ---- POST /v1/volumes/REF/values ---- */
 struct addition {
     struct store_values values;
@@ -96,9 +17,11 @@ static int add(struct admin_call *c, void *arg, struct error *err)
     struct addition *a = arg;
     int r = admin_find_volume(c, c->words[0], &v, err);
     if (r == 0)
+        r = admin_check_seals(c, &v, err);
+    if (r == 0)
         r = store_values_add(c->admin->store, v.uuid, &a->values, &a->version, err);
     if (r == 0)
-        r = admin_policy_renew(c, v.uuid, NULL, err);
+        r = admin_policy_renew(c, &v, NULL, err);
     change_note(&c->change, CHANGE_VALUES_ADD, v.uuid, "version %u \"%s\"", a->version,
                 a->values.label);
     return r;
@@ -199,6 +122,8 @@ static int set_validity(struct admin_call *c, void *arg, struct error *err)
 {
     struct validity *a = arg;
     int r = admin_find_volume(c, c->words[0], &a->volume, err);
+    if (r == 0)
+        r = admin_check_seals(c, &a->volume, err);
     if (r < 0)
         return r;
     r = store_values_set_valid(c->admin->store, a->volume.uuid, a->version, a->valid, err);
@@ -206,7 +131,7 @@ static int set_validity(struct admin_call *c, void *arg, struct error *err)
         return no_version(a->version, err);
     change_note(&c->change, a->valid ? CHANGE_VALUES_ENABLE : CHANGE_VALUES_DISABLE, a->volume.uuid,
                 "version %u", a->version);
-    return r < 0 ? r : admin_policy_renew(c, a->volume.uuid, NULL, err);
+    return r < 0 ? r : admin_policy_renew(c, &a->volume, NULL, err);
 }
 
 int admin_change_values(struct admin_call *c, struct error *err)

@@ -1,10 +1,12 @@
 /* What only the keeper can do: wrap, unwrap, rewrap, sign. One question at a time. */
 #include "daemon/admin.h"
 #include "broker/audit_checkpoint.h"
+#include "vault/seal.h"
 
 #include <string.h>
 
 #define PATIENCE SECONDS(10)
+#define START_PATIENCE SECONDS(300)  /* the keeper opens its keys, perhaps in a token far away */
 #define REWRAP_PATIENCE SECONDS(300) /* every volume once, perhaps in a token */
 
 /* Answers come in the order of questions: those that came too late for theirs are passed over. */
@@ -61,6 +63,20 @@ static int check_size(struct bytes body, size_t expected, struct error *err)
 static void forget(struct bytes body)
 {
     wipe((uint8_t *)(uintptr_t)body.data, body.size);
+}
+
+int admin_vault_get_seals(struct admin *a, struct error *err)
+{
+    struct bytes body;
+    int r = ask(a, MESSAGE_SEAL_KEYS, NULL, 0, START_PATIENCE, &body, err);
+    if (r < 0)
+        return r;
+    a->seals = secret_new(body.size);
+    if (a->seals)
+        memcpy(secret_data(a->seals), body.data, body.size);
+    forget(body);
+    return a->seals ? seal_keys_check(a->seals, err)
+                    : error_set(err, ENOMEM, "no locked memory for keys");
 }
 
 int admin_vault_wrap(struct admin *a, const uint8_t volume[16], const struct secret *s,

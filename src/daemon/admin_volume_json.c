@@ -1,6 +1,7 @@
 /* A volume as JSON: what is told of it, and what can be set. */
 #include "daemon/admin.h"
 #include "base/hex.h"
+#include "daemon/seals.h"
 
 #include <string.h>
 
@@ -59,6 +60,8 @@ int admin_volume_json(struct admin_call *c, const struct store_volume *v, json_t
         json_object_set_new(j, "revision", json_integer((json_int_t)v->revision)) |
         json_object_set_new(j, "created", admin_time(v->created)) |
         json_object_set_new(j, "changed", admin_time(v->changed)) |
+        json_object_set_new(j, "sealed",
+                            json_boolean(volume_check_seal(v, c->admin->seals, NULL) == 0)) |
         json_object_set(j, "values", values))
         return error_set(err, ENOMEM, "out of memory");
     int r = put_heads(c, v->uuid, values, err);

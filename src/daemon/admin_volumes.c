@@ -1,5 +1,6 @@
 /* /v1/volumes: list, look, change, remove. */
 #include "daemon/admin.h"
+#include "daemon/seals.h"
 
 #include <string.h>
 
@@ -45,14 +46,30 @@ int admin_list_volumes(struct admin_call *c, struct error *err)
 }
 
 /* ---- one ---- */
-int admin_get_volume(struct admin_call *c, struct error *err)
+/* "sealed" means all of it here, policy and reference values, too. */
+static int look(struct admin_call *c, void *arg, struct error *err)
 {
     _store_volume_ struct store_volume v = {0};
-    json_t *j = NULL;
+    json_t **j = arg;
     int r = admin_find_volume(c, c->words[0], &v, err);
     if (r == 0)
-        r = admin_volume_json(c, &v, &j, err);
-    return r < 0 ? r : admin_reply_json(c, 200, j, err);
+        r = admin_volume_json(c, &v, j, err);
+    if (r == 0)
+        r = admin_check_seals(c, &v, err);
+    if (r == -EBADMSG || r == -ENOKEY)
+        r = json_object_set_new(*j, "sealed", json_false());
+    return r;
+}
+
+int admin_get_volume(struct admin_call *c, struct error *err)
+{
+    json_t *j = NULL;
+    int r = admin_look(c, look, &j, err);
+    if (r < 0) {
+        json_decref(j);
+        return r;
+    }
+    return admin_reply_json(c, 200, j, err);
 }
 
 static int change(struct admin_call *c, void *arg, struct error *err)
@@ -61,7 +78,11 @@ static int change(struct admin_call *c, void *arg, struct error *err)
     json_t **result = arg;
     int r = admin_find_volume(c, c->words[0], &v, err);
     if (r == 0)
+        r = volume_check_seal(&v, c->admin->seals, err);
+    if (r == 0)
         r = admin_read_settings(c->body, &v, err);
+    if (r == 0)
+        r = volume_seal(&v, c->admin->seals, err);
     if (r < 0)
         return r;
     v.changed = time(NULL);

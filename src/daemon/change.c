@@ -15,6 +15,7 @@ static const struct {
     [CHANGE_VOLUME_ADD] = {"volume.add", "registered a volume"},
     [CHANGE_VOLUME_SET] = {"volume.set", "changed a volume"},
     [CHANGE_VOLUME_REMOVE] = {"volume.remove", "removed a volume"},
+    [CHANGE_VOLUME_SEAL] = {"volume.seal", "took over a volume that was changed past the broker"},
     [CHANGE_SECRET_EXPORT] = {"secret.export", "exported a volume with its secret"},
     [CHANGE_POLICY_SET] = {"policy.set", "set the policy"},
     [CHANGE_VALUES_ADD] = {"values.add", "added reference values"},

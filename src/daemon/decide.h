@@ -2,8 +2,8 @@
  * The decision: what appraisers found × what the store knows of the volumes → records of the audit,
  * and only then secrets. All that waits is decided in one transaction, in the order that it came.
  *
- *   chain's end → { known? → policy current? → enabled? → window? → rate? → approval? → unwrap
- *                   → record } × n → commit → outcomes
+ *   chain's end → { known? → policy current? → sealed? → enabled? → window? → rate? → approval?
+ *                   → unwrap → record } × n → commit → outcomes
  *
  * No processes, wires or clock in here: everything comes in, and what was decided goes out.
  */
@@ -36,7 +36,8 @@ extern const struct outcome_answer outcome_answers[OUTCOME_COUNT];
 struct decider {
     struct store *store;
     const struct kek_ring *ring;
-    const char *broker; /* its name, in records */
+    const struct secret *seals; /* seal_keys of the ring */
+    const char *broker;         /* its name, in records */
     enum evidence_keep keep;
     struct allowance *room;     /* bytes of evidence that may be kept; NULL: as many as there are */
     struct allowance *refusals; /* bytes of records of evidence that did not pass; NULL: any */

@@ -1,6 +1,7 @@
 #include "daemon/decide_volume.h"
 #include "base/hex.h"
 #include "crypto/digest.h"
+#include "daemon/seals.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -15,6 +16,35 @@ static void format_time(time_t t, char ret[32])
 }
 
 /* ---- what the volume says by itself ---- */
+/* One that nobody can say of, since the key is not here, is the broker's fault, as is a secret that
+ * cannot be had. */
+static int check_seal(struct decision_case *c, int r, const char *expected, const struct error *why)
+{
+    if (r == 0)
+        return 0;
+    finding_add(&c->findings, "volume.seal", VERDICT_REJECT, expected, why->text);
+    finding_remedy(&c->findings, "%s", why->hint);
+    if (r != -EBADMSG)
+        c->outcome = OUTCOME_UNAVAILABLE;
+    return r;
+}
+
+static int check_volume_seal(const struct decider *d, const struct store_volume *v,
+                             struct decision_case *c)
+{
+    struct error why = {0};
+    int r = volume_check_seal(v, d->seals, &why);
+    return check_seal(c, r, "a volume as an administrator left it", &why);
+}
+
+static int check_request_seal(const struct decider *d, const struct store_request *q,
+                              struct decision_case *c)
+{
+    struct error why = {0};
+    int r = request_check_seal(q, d->seals, &why);
+    return check_seal(c, r, "an approval by an administrator", &why);
+}
+
 static void check_enabled(const struct store_volume *v, struct findings *f)
 {
     if (!v->enabled)
@@ -69,15 +99,17 @@ static int ask(const struct decider *d, struct store_request *q, struct decision
 {
     time_t patience = d->approval_seconds > PENDING_SECONDS ? d->approval_seconds : PENDING_SECONDS;
     q->expires = now + patience;
+    q->state = STORE_REQUEST_PENDING;
     c->outcome = OUTCOME_PENDING;
     finding_addf(&c->findings, "volume.approval", VERDICT_REJECT, "an operator's approval",
                  "request %s waits for one", q->id);
-    return store_request_put(d->store, q, err);
+    int r = request_seal(q, d->seals, err);
+    return r < 0 ? r : store_request_put(d->store, q, err);
 }
 
 static int ask_anew(const struct decider *d, struct decision_case *c, time_t now, struct error *err)
 {
-    struct store_request q = {.state = STORE_REQUEST_PENDING, .created = now};
+    struct store_request q = {.created = now};
     memcpy(q.id, c->id, sizeof(q.id));
     memcpy(q.volume, c->said.volume, sizeof(q.volume));
     memcpy(q.attester, c->said.attester, sizeof(q.attester));
@@ -150,10 +182,16 @@ static int release_if_approved(const struct decider *d, const struct store_volum
     if (r < 0)
         return r;
     see(&q, c, now);
-    if (q.state == STORE_REQUEST_APPROVED)
-        return release_approved(d, v, &q, c, err);
     if (q.state == STORE_REQUEST_DENIED)
         return be_denied(d, &q, c, err);
+    if (q.state == STORE_REQUEST_PENDING)
+        return ask(d, &q, c, now, err);
+    r = check_request_seal(d, &q, c);
+    if (r == 0)
+        return release_approved(d, v, &q, c, err);
+    if (r != -EBADMSG)
+        return 0;
+    q.decided_by[0] = '\0'; /* nobody who may approve did */
     return ask(d, &q, c, now, err);
 }
 
@@ -168,6 +206,7 @@ int volume_edition(const struct store_volume *v, uint64_t *ret, struct error *er
     struct digest_stream *s = digest_begin(HASH_SHA256);
     digest_update(s, revision, sizeof(revision));
     digest_update(s, v->wrapped.data, v->wrapped.size);
+    digest_update(s, v->effective_sha256, sizeof(v->effective_sha256));
     if (digest_finish(s, &d) < 0)
         return error_set(err, EIO, "SHA-256 failed");
     memcpy(ret, d.bytes, sizeof(*ret));
@@ -199,6 +238,9 @@ int decide_volume(const struct decider *d, struct decision_case *c, time_t now, 
         c->outcome = OUTCOME_STALE;
         return r;
     }
+    r = check_volume_seal(d, &v, c);
+    if (r < 0 && r != -EBADMSG)
+        return 0;
     check_enabled(&v, &c->findings);
     check_window(&v, now, &c->findings);
     r = check_rate(d, &v, now, &c->findings, err);

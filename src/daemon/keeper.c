@@ -8,6 +8,7 @@
 #include "daemon/confine.h"
 #include "daemon/log.h"
 #include "daemon/metrics.h"
+#include "vault/seal.h"
 
 #include <poll.h>
 #include <string.h>
@@ -162,7 +163,8 @@ static int open_keys(struct keeper *k, struct error *err)
             return error_prefix(err, r, "kek");
         k->ring.count++;
     }
-    return 0;
+    k->seals = seal_keys(&k->ring);
+    return k->seals ? 0 : error_set(err, ENOMEM, "no locked memory for keys");
 }
 
 static int open_store(struct keeper *k, struct error *err)
@@ -178,6 +180,7 @@ static int open_store(struct keeper *k, struct error *err)
         allowance_of((uint64_t)k->config->refusals_megabytes << 20, DAY_SECONDS, clock_now());
     k->decider = (struct decider){.store = k->store,
                                   .ring = &k->ring,
+                                  .seals = k->seals,
                                   .broker = k->config->name,
                                   .keep = k->config->evidence_keep,
                                   .room = &k->room,
@@ -185,6 +188,7 @@ static int open_store(struct keeper *k, struct error *err)
                                   .approval_seconds = k->config->approval_seconds};
     k->service = (struct vault_service){.store = k->store,
                                         .ring = &k->ring,
+                                        .seals = k->seals,
                                         .broker = k->config->name,
                                         .admin = &k->vault,
                                         .gate = &k->peers};
@@ -236,6 +240,7 @@ static void keeper_free(struct keeper *k)
     channel_free(&k->vault);
     connections_free(&k->connections);
     store_close(k->store);
+    secret_free(k->seals);
     kek_ring_close(&k->ring);
 }
 

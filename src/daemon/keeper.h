@@ -24,6 +24,7 @@ struct keeper {
     const struct daemon_config *config;
     struct store *store;
     struct kek_ring ring;
+    struct secret *seals; /* seal_keys of the ring */
     struct decider decider;
     struct allowance room;     /* for evidence */
     struct allowance refusals; /* for records of them */

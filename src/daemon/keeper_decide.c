@@ -3,6 +3,7 @@
 #include "daemon/keeper.h"
 #include "daemon/log.h"
 #include "daemon/metrics.h"
+#include "daemon/seals.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -84,12 +85,18 @@ void keeper_refuse_late(struct keeper *k, struct pair *p, uint64_t connection)
         answer(k, p, connection, OUTCOME_UNAVAILABLE, c.id, NULL);
 }
 
-/*
- * The volume is read before its policy: should it change in between, the text is newer than what
- * it is called by, and whoever uses it is told that it is stale.
- */
-static int get_policy(struct keeper *k, const uint8_t uuid[16], uint64_t *edition,
-                      struct buffer *text, struct error *err)
+/* Is this the text that the volume's seal speaks of? */
+static int check_policy(const struct store_volume *v, struct bytes text, struct error *err)
+{
+    uint8_t found[32];
+    int r = effective_digest(text, found, err);
+    if (r == 0 && memcmp(found, v->effective_sha256, sizeof(found)) != 0)
+        r = volume_not_sealed(v, "its policy was", err);
+    return r;
+}
+
+static int get_policy_once(struct keeper *k, const uint8_t uuid[16], uint64_t *edition,
+                           struct buffer *text, struct error *err)
 {
     _store_volume_ struct store_volume v = {0};
     int r = store_volume_get(k->store, uuid, &v, err);
@@ -97,8 +104,32 @@ static int get_policy(struct keeper *k, const uint8_t uuid[16], uint64_t *editio
         r = volume_edition(&v, edition, err);
     if (r < 0)
         return r;
+    text->size = 0;
     r = store_policy_get(k->store, uuid, NULL, NULL, text, err);
-    return r == -ENOENT ? 0 : r; /* a volume without one: an empty text, which passes nothing */
+    if (r == -ENOENT)
+        return 0; /* a volume without one: an empty text, which passes nothing */
+    return r < 0 ? r : check_policy(&v, buffer_bytes(text), err);
+}
+
+/*
+ * The volume is read before its policy: should it change in between, the text is newer, which looks
+ * as if somebody had changed it past the broker. Then there is another edition by now.
+ */
+static int get_policy(struct keeper *k, const uint8_t uuid[16], uint64_t *edition,
+                      struct buffer *text, struct error *err)
+{
+    uint64_t before;
+    int r = get_policy_once(k, uuid, edition, text, err);
+    do {
+        before = *edition;
+        if (r == -EBADMSG)
+            r = get_policy_once(k, uuid, edition, text, err);
+    } while (r == -EBADMSG && *edition != before);
+    if (r != -EBADMSG)
+        return r;
+    log_error(LOG_ERR, err, "policy");
+    text->size = 0;
+    return 0;
 }
 
 /* A store that cannot be read gives "no such volume" here, and a refusal when it is decided. */

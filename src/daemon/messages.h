@@ -52,6 +52,7 @@ enum message {
     MESSAGE_ANSWER, /* struct message_answer */
 
     /* admin → keeper → admin; one at a time. An answer's first bytes are struct message_result */
+    MESSAGE_SEAL_KEYS,  /* no body → result, the seal keys (vault/seal.h) */
     MESSAGE_WRAP,       /* volume[16], secret[VOLUME_SECRET_SIZE] → result, wrapped */
     MESSAGE_UNWRAP,     /* struct message_user, volume[16], wrapped → result, secret */
     MESSAGE_REWRAP,     /* struct message_user → result, struct message_rewrapped */

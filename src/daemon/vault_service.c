@@ -1,6 +1,8 @@
 #include "daemon/vault_service.h"
 #include "base/hex.h"
 #include "daemon/log.h"
+#include "daemon/seals.h"
+#include "vault/seal.h"
 
 #include <string.h>
 #include <time.h>
@@ -27,6 +29,14 @@ static int out_of_place(const struct frame *f, struct error *err)
 {
     return error_set(err, EPROTO, "admin: message %u of %zu bytes is out of place", f->type,
                      f->body.size);
+}
+
+/* ---- the seal keys ---- */
+static int take_seal_keys(struct vault_service *s, const struct frame *f, struct error *err)
+{
+    if (f->body.size != 0)
+        return out_of_place(f, err);
+    return answer(s, 0, NULL, secret_bytes(s->seals), BYTES_NONE, err);
 }
 
 /* ---- one secret ---- */
@@ -115,6 +125,13 @@ static int wrap_anew(const struct vault_service *s, const struct store_volume *v
     return r < 0 ? r : kek_wrap(s->ring, v->uuid, secret, ret, err);
 }
 
+/* What is not sealed was changed by somebody who may not, and stays so. */
+static int seal_anew(const struct vault_service *s, struct store_volume *v, struct error *err)
+{
+    int r = volume_check_seal(v, s->seals, err);
+    return r < 0 ? r : volume_seal(v, s->seals, err);
+}
+
 static void tell_failed(const struct store_volume *v, const struct error *why)
 {
     char volume[UUID_TEXT_SIZE];
@@ -127,67 +144,63 @@ static void tell_failed(const struct store_volume *v, const struct error *why)
     log_event(LOG_ERR, "a secret cannot be wrapped anew", fields);
 }
 
-/* Negative: the store failed. Someone else may change the volume at the same time, or remove it:
- * then it is theirs. */
-static int rewrap_one(struct vault_service *s, const struct store_volume *v,
+/* Negative: the store failed. */
+static int rewrap_one(struct vault_service *s, struct store_volume *v,
                       struct message_rewrapped *done, struct error *err)
 {
     _buffer_ struct buffer new = {0};
     struct error why = {0};
-    if (kek_is_current(s->ring, buffer_bytes(&v->wrapped))) {
+    if (kek_is_current(s->ring, buffer_bytes(&v->wrapped)) && seal_is_current(v->seal, s->seals)) {
         done->already++;
         return 0;
     }
-    if (wrap_anew(s, v, &new, &why) < 0) {
+    int r = wrap_anew(s, v, &new, &why);
+    if (r == 0)
+        r = seal_anew(s, v, &why);
+    if (r < 0) {
         tell_failed(v, &why);
         done->failed++;
         return 0;
     }
-    int r =
-        store_volume_rewrap(s->store, v->uuid, buffer_bytes(&v->wrapped), buffer_bytes(&new), err);
-    if (r < 0 && r != -ESTALE && r != -ENOENT)
-        return r;
-    if (r == 0)
-        done->done++;
-    else
-        done->already++;
-    return 0;
+    r = store_volume_rewrap(s->store, v->uuid, buffer_bytes(&v->wrapped), buffer_bytes(&new),
+                            v->seal, err);
+    done->done += r == 0;
+    return r;
 }
 
-/* One transaction; what it counted is counted when it is durable. */
-static int rewrap_some(struct vault_service *s, const struct store_volume *list, size_t count,
-                       struct error *err)
+/* One transaction; what it counted is counted when it is durable. Returns how many there were. */
+static int rewrap_some(struct vault_service *s, struct store_volume *list, struct error *err)
 {
     struct message_rewrapped done = s->done;
-    int r = store_begin(s->store, err);
-    for (size_t i = 0; i < count && r == 0; i++)
-        r = rewrap_one(s, &list[i], &done, err);
+    int n = 0, r = store_begin(s->store, err);
     if (r == 0)
+        r = n = store_volume_list_by_uuid(s->store, s->begun ? s->after : NULL, list, STEP_VOLUMES,
+                                          err);
+    for (int i = 0; i < n && r >= 0; i++)
+        r = rewrap_one(s, &list[i], &done, err);
+    if (r >= 0)
         r = store_commit(s->store, err);
-    if (r < 0) {
+    if (r == 0) {
+        s->done = done;
+        s->begun = n > 0;
+        memcpy(s->after, list[n > 0 ? n - 1 : 0].uuid, sizeof(s->after));
+    } else {
         store_rollback(s->store);
-        return r;
     }
-    s->done = done;
-    return 0;
+    for (int i = 0; i < n; i++)
+        store_volume_free(&list[i]);
+    return r < 0 ? r : n;
 }
 
 int vault_service_step(struct vault_service *s, struct error *err)
 {
     struct store_volume list[STEP_VOLUMES] = {0};
     struct error why = {0};
-    int n =
-        store_volume_list_by_uuid(s->store, s->begun ? s->after : NULL, list, STEP_VOLUMES, &why);
-    int r = n > 0 ? rewrap_some(s, list, (size_t)n, &why) : n;
-    s->begun = n > 0;
-    if (n > 0)
-        memcpy(s->after, list[n - 1].uuid, sizeof(s->after));
-    for (int i = 0; i < n; i++)
-        store_volume_free(&list[i]);
-    if (r == 0 && n == STEP_VOLUMES)
+    int r = rewrap_some(s, list, &why);
+    if (r == STEP_VOLUMES)
         return 0;
     s->task = VAULT_IDLE;
-    if (r == 0) {
+    if (r >= 0) {
         change_note(&s->rewrapping, CHANGE_VAULT_REWRAPPED, NULL, "done %u, already %u, failed %u",
                     s->done.done, s->done.already, s->done.failed);
         r = record(s, &s->rewrapping, &why);
@@ -229,7 +242,8 @@ int vault_service_take(struct vault_service *s, const struct frame *f, struct er
     static const struct {
         enum message type;
         int (*take)(struct vault_service *s, const struct frame *f, struct error *err);
-    } requests[] = {{MESSAGE_WRAP, take_wrap},
+    } requests[] = {{MESSAGE_SEAL_KEYS, take_seal_keys},
+                    {MESSAGE_WRAP, take_wrap},
                     {MESSAGE_UNWRAP, take_unwrap},
                     {MESSAGE_REWRAP, take_rewrap},
                     {MESSAGE_CHECKPOINT, take_checkpoint}};

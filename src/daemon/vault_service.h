@@ -1,5 +1,6 @@
 /*
- * What the administration may ask of the keeper: wrap a new secret, unwrap one for an export, wrap
+ * What the administration may ask of the keeper: the keys that seal what it changes (once, when it
+ * starts), wrap a new secret, unwrap one for an export, wrap
  * all anew under the present key, sign the end of the audit. One thing at a time; what takes long
  * is done in steps between decisions.
  */
@@ -13,6 +14,7 @@ enum vault_task { VAULT_IDLE, VAULT_REWRAPPING, VAULT_SIGNING };
 struct vault_service {
     struct store *store;
     const struct kek_ring *ring;
+    const struct secret *seals;   /* seal_keys of the ring */
     struct channel *admin, *gate; /* gate: signs checkpoints */
     enum vault_task task;         /* while it is not idle no request is taken */
     const char *broker;           /* its name, in records */

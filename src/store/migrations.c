@@ -49,6 +49,15 @@
     "time " INT " NOT NULL, evidence " BYTES " NOT NULL)" END ";"                                  \
     "CREATE INDEX evidence_time ON evidence (time);"
 
+/* Version 2: seals (vault/seal.h). What was there before has none until somebody seals it. */
+#define ZEROS_8 "0000000000000000"
+#define ZEROS_32 ZEROS_8 ZEROS_8 ZEROS_8 ZEROS_8
+#define VERSION_2(BYTES, HEX)                                                                      \
+    "ALTER TABLE volume ADD COLUMN effective_sha256 " BYTES " NOT NULL DEFAULT " HEX ZEROS_32 "';" \
+    "ALTER TABLE volume ADD COLUMN sources_sha256 " BYTES " NOT NULL DEFAULT " HEX ZEROS_32 "';"   \
+    "ALTER TABLE volume ADD COLUMN seal " BYTES " NOT NULL DEFAULT " HEX ZEROS_32 ZEROS_8 "';"     \
+    "ALTER TABLE request ADD COLUMN seal " BYTES " NOT NULL DEFAULT " HEX ZEROS_32 ZEROS_8 "';"
+
 /* In PostgreSQL all is in a schema of its own, which an administrator may have made. */
 #define BEGIN_POSTGRESQL                                                                           \
     "DO $$ BEGIN IF to_regnamespace('encroot') IS NULL THEN CREATE SCHEMA encroot; END IF; END "   \
@@ -63,6 +72,7 @@
 /* [n] leads from version n to n + 1. */
 static const char *const steps[STORE_SCHEMA][DB_DIALECTS] = {
     {[DB_SQLITE] = SQLITE(VERSION_1), [DB_POSTGRESQL] = BEGIN_POSTGRESQL POSTGRESQL(VERSION_1)},
+    {[DB_SQLITE] = VERSION_2("BLOB", "x'"), [DB_POSTGRESQL] = VERSION_2("BYTEA", "'\\x")},
 };
 
 static int check(const struct db *db, int64_t version, bool migrate, struct error *err)

@@ -2,10 +2,10 @@
 
 #define VOLUME                                                                                     \
     "uuid, name, enabled, approval, rate_count, rate_seconds, not_before, not_after, revision, "   \
-    "created, changed, wrapped"
-#define VOLUME_COLUMNS "btiiiiiiiiib"
-#define REQUEST "id, volume, attester, state, peer, created, seen, expires, count, decided_by"
-#define REQUEST_COLUMNS "tbbitiiiit"
+    "created, changed, wrapped, effective_sha256, sources_sha256, seal"
+#define VOLUME_COLUMNS "btiiiiiiiiibbbb"
+#define REQUEST "id, volume, attester, state, peer, created, seen, expires, count, decided_by, seal"
+#define REQUEST_COLUMNS "tbbitiiiitb"
 #define RECORD "audit.sequence, hash, audit.time, id, granted, volume, text"
 #define RECORD_COLUMNS "ibitibb"
 
@@ -14,9 +14,9 @@ const struct statement_text statements[STATEMENT_COUNT] = {
 
     /* ---- volumes ---- */
     [STATEMENT_VOLUME_ADD] = {"INSERT INTO volume (" VOLUME ", values_version) VALUES "
-                              "($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10, $11, 0) "
-                              "ON CONFLICT DO NOTHING",
-                              "btiiiiiiiib", ""},
+                              "($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10, $11, $12, $13, $14, "
+                              "0) ON CONFLICT DO NOTHING",
+                              "btiiiiiiiibbbb", ""},
     [STATEMENT_VOLUME_GET] = {"SELECT " VOLUME " FROM volume WHERE uuid = $1", "b", VOLUME_COLUMNS},
     [STATEMENT_VOLUME_FIND] = {"SELECT " VOLUME " FROM volume WHERE name = $1", "t",
                                VOLUME_COLUMNS},
@@ -27,13 +27,15 @@ const struct statement_text statements[STATEMENT_COUNT] = {
                                        "ORDER BY uuid LIMIT $2",
                                        "bi", VOLUME_COLUMNS},
     [STATEMENT_VOLUME_COUNT] = {"SELECT count(*) FROM volume", "", "i"},
-    [STATEMENT_VOLUME_UPDATE] = {"UPDATE volume SET name = $2, enabled = $3, approval = $4, "
-                                 "rate_count = $5, rate_seconds = $6, not_before = $7, "
-                                 "not_after = $8, changed = $9 WHERE uuid = $1 AND NOT EXISTS "
-                                 "(SELECT 1 FROM volume WHERE name = $2 AND uuid <> $1)",
-                                 "btiiiiiii", ""},
-    [STATEMENT_VOLUME_REWRAP] = {"UPDATE volume SET wrapped = $3 WHERE uuid = $1 AND wrapped = $2",
-                                 "bbb", ""},
+    [STATEMENT_VOLUME_UPDATE] =
+        {"UPDATE volume SET name = $2, enabled = $3, approval = $4, "
+         "rate_count = $5, rate_seconds = $6, not_before = $7, "
+         "not_after = $8, changed = $9, seal = $10 WHERE uuid = $1 AND NOT EXISTS "
+         "(SELECT 1 FROM volume WHERE name = $2 AND uuid <> $1)",
+         "btiiiiiiib", ""},
+    [STATEMENT_VOLUME_REWRAP] = {"UPDATE volume SET wrapped = $3, seal = $4 "
+                                 "WHERE uuid = $1 AND wrapped = $2",
+                                 "bbbb", ""},
     [STATEMENT_VOLUME_REMOVE] = {"DELETE FROM volume WHERE uuid = $1", "b", ""},
 
     /* ---- policies and reference values ---- */
@@ -41,9 +43,10 @@ const struct statement_text statements[STATEMENT_COUNT] = {
                               "bbb", ""},
     [STATEMENT_POLICY_SET] = {"UPDATE policy SET policy = $2, effective = $3 WHERE volume = $1",
                               "bbb", ""},
-    [STATEMENT_POLICY_REVISE] = {"UPDATE volume SET revision = revision + 1, changed = $2 "
+    [STATEMENT_POLICY_REVISE] = {"UPDATE volume SET revision = revision + 1, changed = $2, "
+                                 "effective_sha256 = $3, sources_sha256 = $4, seal = $5 "
                                  "WHERE uuid = $1",
-                                 "bi", ""},
+                                 "bibbb", ""},
     [STATEMENT_POLICY_GET] = {"SELECT revision, policy, effective FROM volume "
                               "JOIN policy ON policy.volume = volume.uuid WHERE uuid = $1",
                               "b", "ibb"},
@@ -71,11 +74,12 @@ const struct statement_text statements[STATEMENT_COUNT] = {
     [STATEMENT_REQUEST_GET] = {"SELECT " REQUEST " FROM request WHERE id = $1", "t",
                                REQUEST_COLUMNS},
     [STATEMENT_REQUEST_PUT] =
-        {"INSERT INTO request (" REQUEST ") SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 "
+        {"INSERT INTO request (" REQUEST ") SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, "
+         "$11 "
          "WHERE EXISTS (SELECT 1 FROM volume WHERE uuid = $2) "
          "ON CONFLICT (id) DO UPDATE SET state = excluded.state, peer = excluded.peer, "
          "seen = excluded.seen, expires = excluded.expires, count = excluded.count, "
-         "decided_by = excluded.decided_by "
+         "decided_by = excluded.decided_by, seal = excluded.seal "
          "WHERE request.volume = excluded.volume AND request.attester = excluded.attester",
          REQUEST_COLUMNS, ""},
     [STATEMENT_REQUEST_LIST] = {"SELECT " REQUEST " FROM request WHERE expires > $1 "

@@ -35,8 +35,9 @@
 #define STORE_ATTESTER_SIZE                                                                        \
     32 /* SHA-256 of the certificate that vouches for the guest's hardware */
 #define STORE_WRAPPED_MAX 4096
+#define STORE_SEAL_SIZE 40 /* what shows who wrote a row (vault/seal.h); zeros: nobody did */
 #define STORE_POLICY_MAX ((size_t)8 << 20)
-#define STORE_SCHEMA 1 /* the version that this program writes */
+#define STORE_SCHEMA 2 /* the version that this program writes */
 
 struct store;
 
@@ -85,6 +86,9 @@ struct store_volume {
     uint64_t revision;            /* grows with each change of policy or reference values */
     time_t created, changed;
     struct buffer wrapped; /* the secret; owned */
+    /* made by the callers (daemon/seals.h): nothing here reads them */
+    uint8_t effective_sha256[32], sources_sha256[32];
+    uint8_t seal[STORE_SEAL_SIZE];
 };
 void store_volume_free(struct store_volume *v);
 #define _store_volume_ _cleanup_(store_volume_free)
@@ -99,12 +103,14 @@ int store_volume_get(struct store *s, const uint8_t uuid[16], struct store_volum
 /* By uuid in text form, or by name. -ENOENT. */
 int store_volume_find(struct store *s, const char *name, struct store_volume *ret,
                       struct error *err) _must_use_;
-/* enabled, approval, rate, window, name. Not the secret, not the revision. -ENOENT, -EEXIST. */
+/* enabled, approval, rate, window, name, seal. Not the secret, not the revision. -ENOENT, -EEXIST.
+ */
 int store_volume_update(struct store *s, const struct store_volume *v,
                         struct error *err) _must_use_;
-/* Another wrapping of the same secret; only if it is still wrapped as `old` (-ESTALE). */
+/* Another wrapping of the same secret, another seal of the same volume; only if it is still wrapped
+ * as `old` (-ESTALE). */
 int store_volume_rewrap(struct store *s, const uint8_t uuid[16], struct bytes old, struct bytes new,
-                        struct error *err) _must_use_;
+                        const uint8_t seal[STORE_SEAL_SIZE], struct error *err) _must_use_;
 /* With policy, reference values and requests; the audit stays. -ENOENT. */
 int store_volume_remove(struct store *s, const uint8_t uuid[16], struct error *err) _must_use_;
 /*
@@ -122,9 +128,9 @@ int store_volume_count(struct store *s, uint64_t *ret, struct error *err) _must_
 /*
  * `policy` is what the owner wrote, without the reference values that are kept in versions;
  * `effective` is what guests are appraised by: the same with all valid versions in it. Nothing here
- * reads either. Each set makes a new revision of the volume. -ENOENT.
+ * reads either. Each set makes a new revision of the volume, with v's digests and seal. -ENOENT.
  */
-int store_policy_set(struct store *s, const uint8_t uuid[16], struct bytes policy,
+int store_policy_set(struct store *s, const struct store_volume *v, struct bytes policy,
                      struct bytes effective, struct error *err) _must_use_;
 /* `policy`, `effective` (either may be NULL) are appended to; all of one revision. -ENOENT. */
 int store_policy_get(struct store *s, const uint8_t uuid[16], uint64_t *revision,
@@ -165,6 +171,7 @@ struct store_request {
     time_t created, seen, expires;
     uint32_t count;       /* how often the guest asked */
     char decided_by[128]; /* who approved or denied; empty: nobody yet */
+    uint8_t seal[STORE_SEAL_SIZE];
 };
 /* The newest of this volume and attester that has not expired and was not used; -ENOENT. */
 int store_request_find(struct store *s, const uint8_t volume[16],

@@ -14,7 +14,9 @@ static int put_texts(const struct db_value *c, struct store_request *q, struct e
         r = column_fixed(&c[2], q->attester, sizeof(q->attester), err);
     if (r == 0)
         r = column_text(&c[4], q->peer, sizeof(q->peer), err);
-    return r < 0 ? r : column_text(&c[9], q->decided_by, sizeof(q->decided_by), err);
+    if (r == 0)
+        r = column_text(&c[9], q->decided_by, sizeof(q->decided_by), err);
+    return r < 0 ? r : column_fixed(&c[10], q->seal, sizeof(q->seal), err);
 }
 
 static int put_request(void *arg, const struct db_value *c, struct error *err)
@@ -95,7 +97,8 @@ int store_request_put(struct store *s, const struct store_request *q, struct err
                                  db_int(q->seen),
                                  db_int(q->expires),
                                  db_int(q->count),
-                                 db_text(q->decided_by)};
+                                 db_text(q->decided_by),
+                                 db_bytes(BYTES_OF(q->seal))};
     int r = check_request(s, q, err);
     if (r < 0)
         return r;

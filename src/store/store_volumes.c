@@ -59,6 +59,12 @@ static int put_volume(void *arg, const struct db_value *c, struct error *err)
     if (r == 0)
         r = column_buffer(&c[11], &v.wrapped, err);
     if (r == 0)
+        r = column_fixed(&c[12], v.effective_sha256, sizeof(v.effective_sha256), err);
+    if (r == 0)
+        r = column_fixed(&c[13], v.sources_sha256, sizeof(v.sources_sha256), err);
+    if (r == 0)
+        r = column_fixed(&c[14], v.seal, sizeof(v.seal), err);
+    if (r == 0)
         all->list[all->count++] = v;
     else
         store_volume_free(&v);
@@ -202,7 +208,10 @@ int store_volume_add(struct store *s, const struct store_volume *v, struct bytes
                                  db_int(v->not_after),
                                  db_int(v->created > 0 ? v->created : now),
                                  db_int(now),
-                                 db_bytes(buffer_bytes(&v->wrapped))};
+                                 db_bytes(buffer_bytes(&v->wrapped)),
+                                 db_bytes(BYTES_OF(v->effective_sha256)),
+                                 db_bytes(BYTES_OF(v->sources_sha256)),
+                                 db_bytes(BYTES_OF(v->seal))};
     const struct db_value q[] = {p[0], db_bytes(policy), db_bytes(effective)};
     int r = check_volume(s, v, name, err);
     if (r == 0)
@@ -228,10 +237,11 @@ static int why_not(struct store *s, const uint8_t uuid[16], int otherwise, struc
 
 int store_volume_update(struct store *s, const struct store_volume *v, struct error *err)
 {
-    const struct db_value p[] = {
-        db_bytes(BYTES_OF(v->uuid)), db_text(v->name),      db_int(v->enabled),
-        db_int(v->approval),         db_int(v->rate_count), db_int(v->rate_seconds),
-        db_int(v->not_before),       db_int(v->not_after),  db_int(time(NULL))};
+    const struct db_value p[] = {db_bytes(BYTES_OF(v->uuid)), db_text(v->name),
+                                 db_int(v->enabled),          db_int(v->approval),
+                                 db_int(v->rate_count),       db_int(v->rate_seconds),
+                                 db_int(v->not_before),       db_int(v->not_after),
+                                 db_int(time(NULL)),          db_bytes(BYTES_OF(v->seal))};
     int r = check_volume(s, v, v->name, err);
     if (r == 0)
         r = store_write(s, STATEMENT_VOLUME_UPDATE, p, NULL, NULL, err);
@@ -245,9 +255,10 @@ int store_volume_update(struct store *s, const struct store_volume *v, struct er
 }
 
 int store_volume_rewrap(struct store *s, const uint8_t uuid[16], struct bytes old, struct bytes new,
-                        struct error *err)
+                        const uint8_t seal[STORE_SEAL_SIZE], struct error *err)
 {
-    const struct db_value p[] = {db_bytes(BYTES(uuid, 16)), db_bytes(old), db_bytes(new)};
+    const struct db_value p[] = {db_bytes(BYTES(uuid, 16)), db_bytes(old), db_bytes(new),
+                                 db_bytes(BYTES(seal, STORE_SEAL_SIZE))};
     int r = check_size("a wrapped secret", new.size, STORE_WRAPPED_MAX, err);
     if (r < 0)
         return r;
@@ -268,11 +279,14 @@ int store_volume_remove(struct store *s, const uint8_t uuid[16], struct error *e
 }
 
 /* ---- policies ---- */
-int store_policy_set(struct store *s, const uint8_t uuid[16], struct bytes policy,
+int store_policy_set(struct store *s, const struct store_volume *v, struct bytes policy,
                      struct bytes effective, struct error *err)
 {
-    const struct db_value p[] = {db_bytes(BYTES(uuid, 16)), db_bytes(policy), db_bytes(effective)};
-    const struct db_value q[] = {p[0], db_int(time(NULL))};
+    const struct db_value p[] = {db_bytes(BYTES_OF(v->uuid)), db_bytes(policy),
+                                 db_bytes(effective)};
+    const struct db_value q[] = {p[0], db_int(time(NULL)), db_bytes(BYTES_OF(v->effective_sha256)),
+                                 db_bytes(BYTES_OF(v->sources_sha256)),
+                                 db_bytes(BYTES_OF(v->seal))};
     int r = store_check_writing(s, err);
     if (r == 0)
         r = check_policies(policy, effective, err);
@@ -280,7 +294,7 @@ int store_policy_set(struct store *s, const uint8_t uuid[16], struct bytes polic
         return r;
     r = store_write(s, STATEMENT_POLICY_REVISE, q, NULL, NULL, err);
     if (r == 0)
-        return no_volume(s, uuid, err);
+        return no_volume(s, v->uuid, err);
     if (r > 0)
         r = store_write(s, STATEMENT_POLICY_SET, p, NULL, NULL, err);
     return r < 0 ? r : 0;

@@ -18,7 +18,9 @@
 #include "daemon/log.h"
 #include "daemon/messages.h"
 #include "daemon/process.h"
+#include "daemon/seals.h"
 #include "store/store.h"
+#include "vault/seal.h"
 
 #include <arpa/inet.h>
 #include <poll.h>
@@ -56,6 +58,12 @@ struct answer {
     struct buffer body;
 };
 
+static void give_seal_keys(const struct kek_ring *ring, struct bytes in, struct answer *a)
+{
+    _secret_ struct secret *keys = seal_keys(ring);
+    check(buffer_append(&a->body, secret_data(keys), secret_size(keys)), &(struct error){0});
+}
+
 static void wrap(const struct kek_ring *ring, struct bytes in, struct answer *a)
 {
     struct error err = {0};
@@ -92,23 +100,31 @@ static const struct {
     enum message type;
     void (*answer)(const struct kek_ring *ring, struct bytes in, struct answer *a);
 } answers[] = {
+    {MESSAGE_SEAL_KEYS, give_seal_keys},
     {MESSAGE_WRAP, wrap},
     {MESSAGE_UNWRAP, unwrap},
     {MESSAGE_REWRAP, rewrap},
     {MESSAGE_CHECKPOINT, checkpoint},
 };
 
-static void keep(int fd, const char *folder)
+static void open_ring(struct kek_ring *ring, const char *folder)
 {
     _free_ char *path = text_of("", folder, "/vault.kek");
     _free_ char *url = text_of("file:", folder, "/vault.kek");
-    struct kek_ring ring = {.count = 1};
+    struct error err = {0};
+    int r = kek_create_file(path, &err);
+    check(r == -EEXIST ? 0 : r, &err);
+    check(kek_open(&ring->keys[0], url, &err), &err);
+    ring->count = 1;
+}
+
+static void keep(int fd, const char *folder)
+{
+    struct kek_ring ring = {0};
     struct error err = {0};
     struct channel c;
     struct frame f;
-    int r = kek_create_file(path, &err);
-    check(r == -EEXIST ? 0 : r, &err);
-    check(kek_open(&ring.keys[0], url, &err), &err);
+    open_ring(&ring, folder);
     channel_init(&c, fd);
     while (channel_wait(&c, &f, 0, &err) == 0)
         for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
@@ -123,7 +139,7 @@ static void keep(int fd, const char *folder)
             buffer_free(&a.body);
         }
     channel_free(&c);
-    kek_close(ring.keys[0]);
+    kek_ring_close(&ring);
 }
 
 /* ---- the supervisor ---- */
@@ -299,7 +315,7 @@ static void seed_record(struct store *s, const json_t *j)
     buffer_free(&r.evidence);
 }
 
-static void seed_request(struct store *s, const json_t *j)
+static void seed_request(struct store *s, const json_t *j, const struct secret *seals)
 {
     struct error err = {0};
     struct store_request q = {.state = STORE_REQUEST_PENDING, .count = 3};
@@ -309,6 +325,7 @@ static void seed_request(struct store *s, const json_t *j)
     snprintf(q.peer, sizeof(q.peer), "%s", string_of(j, "peer"));
     memset(q.attester, 0xa7, sizeof(q.attester));
     check_errno(uuid_parse(string_of(j, "volume"), q.volume), "volume");
+    check(request_seal(&q, seals, &err), &err);
     check(store_request_put(s, &q, &err), &err);
 }
 
@@ -319,7 +336,11 @@ static int seed(const char *folder)
     _store_ struct store *s = NULL;
     const struct store_options options = {0};
     struct error err = {0};
+    struct kek_ring ring = {0};
     size_t size = 0;
+    open_ring(&ring, folder);
+    _secret_ struct secret *seals = seal_keys(&ring);
+    kek_ring_close(&ring);
     check(store_open(&s, url, &options, &err), &err);
     check(store_begin(s, &err), &err);
     for (ssize_t n; (n = getline(&line, &size, stdin)) > 0;) {
@@ -328,7 +349,7 @@ static int seed(const char *folder)
         if (json_object_get(j, "record"))
             seed_record(s, j);
         else
-            seed_request(s, j);
+            seed_request(s, j, seals);
     }
     check(store_commit(s, &err), &err);
     return 0;

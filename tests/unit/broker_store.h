@@ -5,6 +5,8 @@
 #include "scratch.h"
 #include "broker/audit.h"
 #include "daemon/decide_volume.h"
+#include "daemon/seals.h"
+#include "vault/seal.h"
 
 #include <sqlite3.h>
 
@@ -16,6 +18,7 @@
 struct broker_store {
     struct store *store;
     struct kek_ring ring;
+    struct secret *seals;
 };
 
 static inline void broker_store_open(struct broker_store *b)
@@ -26,12 +29,15 @@ static inline void broker_store_open(struct broker_store *b)
         assert_ok(kek_create_file(KEK_FILE, &err));
     assert_ok(kek_open(&b->ring.keys[0], "file:" KEK_FILE, &err));
     b->ring.count = 1;
+    b->seals = seal_keys(&b->ring);
+    assert_non_null(b->seals);
     assert_ok(store_open(&b->store, STORE_URL, &options, &err));
 }
 
 static inline void broker_store_close(struct broker_store *b)
 {
     store_close(b->store);
+    secret_free(b->seals);
     kek_ring_close(&b->ring);
     *b = (struct broker_store){0};
 }
@@ -59,6 +65,14 @@ static inline void volume_uuid(uint8_t ret[16], uint8_t n)
     ret[0] = n;
 }
 
+static inline void broker_store_seal(struct broker_store *b, struct store_volume *v,
+                                     struct bytes effective)
+{
+    struct error err = {0};
+    assert_ok(effective_digest(effective, v->effective_sha256, &err));
+    assert_ok(volume_seal(v, b->seals, &err));
+}
+
 /* `like`: approval, rate, window and enabled; named "volume-N". */
 static inline void broker_store_add(struct broker_store *b, uint8_t n, struct store_volume like,
                                     struct bytes policy)
@@ -68,10 +82,26 @@ static inline void broker_store_add(struct broker_store *b, uint8_t n, struct st
     volume_uuid(like.uuid, n);
     snprintf(like.name, sizeof(like.name), "volume-%u", n);
     assert_ok(kek_wrap(&b->ring, like.uuid, secret, &like.wrapped, &err));
+    broker_store_seal(b, &like, policy);
     assert_ok(store_begin(b->store, &err));
     assert_ok(store_volume_add(b->store, &like, policy, policy, &err));
     assert_ok(store_commit(b->store, &err));
     store_volume_free(&like);
+}
+
+/* As the administration does. */
+static inline void broker_store_set_policy(struct broker_store *b, uint8_t n, struct bytes policy,
+                                           struct bytes effective)
+{
+    struct error err = {0};
+    _store_volume_ struct store_volume v = {0};
+    uint8_t uuid[16];
+    volume_uuid(uuid, n);
+    assert_ok(store_begin(b->store, &err));
+    assert_ok(store_volume_get(b->store, uuid, &v, &err));
+    broker_store_seal(b, &v, effective);
+    assert_ok(store_policy_set(b->store, &v, policy, effective, &err));
+    assert_ok(store_commit(b->store, &err));
 }
 
 static inline uint64_t broker_store_edition(struct broker_store *b, uint8_t n)

@@ -16,6 +16,7 @@ static int set_up(void **state)
     broker_store_open(&w->b);
     w->decider = (struct decider){.store = w->b.store,
                                   .ring = &w->b.ring,
+                                  .seals = w->b.seals,
                                   .broker = "test",
                                   .keep = EVIDENCE_KEEP_REFUSED,
                                   .approval_seconds = 600};
@@ -156,7 +157,7 @@ static void refusals_without_room_are_not_decided(void **state)
     assert_int_equal(broker_store_verify(&w->b, NULL, NULL), 2);
     assert_outcome(w, passing(w, 1), OUTCOME_RELEASED, NULL);
     sqlite_run("UPDATE volume SET enabled = 0");
-    assert_outcome(w, passing(w, 1), OUTCOME_DENIED, "volume.enabled");
+    assert_outcome(w, passing(w, 1), OUTCOME_DENIED, "volume.seal");
     assert_int_equal(broker_store_verify(&w->b, NULL, NULL), 4);
     w->decider.refusals = NULL;
 }
@@ -323,14 +324,9 @@ static void the_answers_say_nothing_of_reasons(void **state) /* K4 */
 static void a_verdict_by_an_older_policy_is_stale_and_not_recorded(void **state)
 {
     struct world *w = *state;
-    struct error err = {0};
-    uint8_t uuid[16];
-    volume_uuid(uuid, 1);
     add(w, 1, (struct store_volume){0});
     struct decision_case c = passing(w, 1);
-    assert_ok(store_begin(w->b.store, &err));
-    assert_ok(store_policy_set(w->b.store, uuid, BYTES_STR("new"), BYTES_STR("new"), &err));
-    assert_ok(store_commit(w->b.store, &err));
+    broker_store_set_policy(&w->b, 1, BYTES_STR("new"), BYTES_STR("new"));
     assert_outcome(w, c, OUTCOME_STALE, NULL);
     assert_int_equal(end_of(w).sequence, 0);
     assert_outcome(w, passing(w, 1), OUTCOME_RELEASED, NULL);
@@ -428,17 +424,23 @@ static void get_request(struct world *w, struct store_request *q)
 }
 
 /* As the administration does. */
+static void put_request(struct world *w, struct store_request *q, enum store_request_state s)
+{
+    struct error err = {0};
+    q->state = s;
+    q->expires = w->now + 600;
+    snprintf(q->decided_by, sizeof(q->decided_by), "the operator");
+    assert_ok(request_seal(q, w->b.seals, &err));
+    assert_ok(store_begin(w->b.store, &err));
+    assert_ok(store_request_put(w->b.store, q, &err));
+    assert_ok(store_commit(w->b.store, &err));
+}
+
 static void set_request(struct world *w, enum store_request_state s)
 {
     struct store_request q;
-    struct error err = {0};
     get_request(w, &q);
-    q.state = s;
-    q.expires = w->now + 600;
-    snprintf(q.decided_by, sizeof(q.decided_by), "the operator");
-    assert_ok(store_begin(w->b.store, &err));
-    assert_ok(store_request_put(w->b.store, &q, &err));
-    assert_ok(store_commit(w->b.store, &err));
+    put_request(w, &q, s);
 }
 
 static void an_approval_is_for_one_release(void **state)
@@ -545,6 +547,105 @@ static void a_secret_that_cannot_be_had_uses_no_approval(void **state)
     assert_int_equal(q.state, STORE_REQUEST_APPROVED);
 }
 
+/* ---- a store that somebody else wrote to ---- */
+static void what_was_changed_past_the_broker_releases_nothing(void **state)
+{
+    struct world *w = *state;
+    static const char *const edits[] = {
+        "enabled = 1 - enabled",
+        "approval = 1 - approval",
+        "rate_count = rate_count + 1",
+        "rate_seconds = rate_seconds + 1",
+        "not_before = not_before - 1",
+        "not_after = not_after + 1",
+        "name = 'other'",
+        "effective_sha256 = zeroblob(32)",
+        "sources_sha256 = randomblob(32)",
+        "seal = zeroblob(40)",
+        "seal = (SELECT seal FROM volume WHERE name = 'volume-2')",
+    };
+    const struct store_volume like = {
+        .rate_count = 100, .rate_seconds = 10, .not_before = 5, .not_after = STORE_NOW * 2};
+    add(w, 1, like);
+    add(w, 2, like);
+    uint8_t uuid[16];
+    volume_uuid(uuid, 1);
+    sqlite_run("CREATE TABLE copy AS SELECT * FROM volume WHERE name = 'volume-1'");
+    for (size_t i = 0; i < ARRAY_SIZE(edits); i++) {
+        char sql[256];
+        assert_outcome(w, passing(w, 1), OUTCOME_RELEASED, NULL);
+        snprintf(sql, sizeof(sql), "UPDATE volume SET %s WHERE name = 'volume-1'", edits[i]);
+        sqlite_run(sql);
+        assert_outcome(w, passing(w, 1), OUTCOME_DENIED, "volume.seal");
+        sqlite_run("UPDATE volume SET (name, enabled, approval, rate_count, rate_seconds, "
+                   "not_before, not_after, effective_sha256, sources_sha256, seal) = (SELECT name, "
+                   "enabled, approval, rate_count, rate_seconds, not_before, not_after, "
+                   "effective_sha256, sources_sha256, seal FROM copy) "
+                   "WHERE uuid = (SELECT uuid FROM copy)");
+    }
+    assert_outcome(w, passing(w, 1), OUTCOME_RELEASED, NULL);
+}
+
+static void a_seal_under_an_unknown_key_is_none(void **state)
+{
+    struct world *w = *state;
+    struct error err = {0};
+    struct kek_ring other = {.count = 1};
+    unlink("other.kek");
+    assert_ok(kek_create_file("other.kek", &err));
+    assert_ok(kek_open(&other.keys[0], "file:other.kek", &err));
+    _secret_ struct secret *theirs = seal_keys(&other), *ours = w->b.seals;
+    add(w, 1, (struct store_volume){0});
+    w->b.seals = theirs;
+    add(w, 2, (struct store_volume){0});
+    w->b.seals = TAKE_PTR(ours);
+    assert_outcome(w, passing(w, 2), OUTCOME_UNAVAILABLE, "volume.seal");
+    assert_outcome(w, passing(w, 1), OUTCOME_RELEASED, NULL);
+    kek_ring_close(&other);
+    unlink("other.kek");
+}
+
+static struct decision_case passing_of(struct world *w, uint8_t attester)
+{
+    struct decision_case c = passing(w, 1);
+    memset(c.said.attester, attester, sizeof(c.said.attester));
+    return c;
+}
+
+/* Each is a request that waits again, as if nobody had approved it. */
+static void an_approval_that_nobody_gave_is_none(void **state)
+{
+    struct world *w = *state;
+    static const struct {
+        const char *sql;
+        enum store_request_state before;
+        uint8_t attester; /* who asks then */
+    } edits[] = {
+        {"UPDATE request SET state = 1", STORE_REQUEST_PENDING, 0xa7},
+        {"UPDATE request SET state = 1", STORE_REQUEST_DENIED, 0xa7},
+        {"UPDATE request SET expires = expires + 1", STORE_REQUEST_APPROVED, 0xa7},
+        {"UPDATE request SET decided_by = 'another'", STORE_REQUEST_APPROVED, 0xa7},
+        {"UPDATE request SET attester = "
+         "x'1111111111111111111111111111111111111111111111111111111111"
+         "111111'",
+         STORE_REQUEST_APPROVED, 0x11},
+    };
+    add(w, 1, by_hand);
+    for (size_t i = 0; i < ARRAY_SIZE(edits); i++) {
+        struct store_request q;
+        assert_outcome(w, passing_of(w, 0xa7), OUTCOME_PENDING, "volume.approval");
+        set_request(w, edits[i].before);
+        sqlite_run(edits[i].sql);
+        assert_outcome(w, passing_of(w, edits[i].attester), OUTCOME_PENDING, "volume.seal");
+        assert_int_equal(store_request_list(w->b.store, true, w->now, &q, 1, NULL), 1);
+        assert_int_equal(q.state, STORE_REQUEST_PENDING);
+        assert_string_equal(q.decided_by, "");
+        put_request(w, &q, STORE_REQUEST_APPROVED);
+        assert_outcome(w, passing_of(w, edits[i].attester), OUTCOME_RELEASED, NULL);
+        sqlite_run("DELETE FROM request");
+    }
+}
+
 /* ---- a store that fails ---- */
 static void a_store_that_fails_in_the_middle_releases_nothing(void **state) /* K1 */
 {
@@ -645,6 +746,9 @@ int main(void)
         T(what_is_rejected_asks_for_no_approval),
         T(a_damaged_secret_is_not_released_and_recorded),
         T(a_secret_that_cannot_be_had_uses_no_approval),
+        T(what_was_changed_past_the_broker_releases_nothing),
+        T(a_seal_under_an_unknown_key_is_none),
+        T(an_approval_that_nobody_gave_is_none),
         T(a_store_that_fails_in_the_middle_releases_nothing),
         T(a_store_that_is_gone_makes_everything_unavailable),
         T(each_of_a_mixed_batch_has_its_record_in_order),

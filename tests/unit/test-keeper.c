@@ -1,5 +1,6 @@
 /* The keeper between its wires: releases, refusals, and processes that break the rules. */
 #include "daemon/keeper.h"
+#include "base/hex.h"
 #include "keeper_world.h"
 #include "ticks.h"
 
@@ -69,6 +70,14 @@ static void policies_are_told_with_their_edition(void **state)
     assert_true(m.edition == 0);
 }
 
+static bool file_holds(const char *path, const void *what, size_t n)
+{
+    _buffer_ struct buffer text = {0};
+    struct error err = {0};
+    assert_ok(read_file(path, BUFFER_DEFAULT_MAX, &text, &err));
+    return memmem(text.data, text.size, what, n) != NULL;
+}
+
 /* An empty text, which no appraiser can read, and an edition, so that nobody asks for ever. */
 static void a_volume_that_lost_its_policy_is_told_to_have_none(void **state)
 {
@@ -85,10 +94,27 @@ static void a_volume_that_lost_its_policy_is_told_to_have_none(void **state)
     assert_true(m.edition == broker_store_edition(&w->b, 1));
 }
 
+/* The same for one that somebody else wrote. */
+static void a_policy_changed_past_the_broker_is_none(void **state)
+{
+    struct keeper_world *w = *state;
+    struct message_policy m;
+    uint8_t uuid[16];
+    add_volume(w, 1, (struct store_volume){0});
+    volume_uuid(uuid, 1);
+    sqlite_run("UPDATE policy SET effective = CAST('{}' AS BLOB)");
+    send_frame(&w->appraiser[0], MESSAGE_POLICY_WANTED, 0, BYTES_OF(uuid), BYTES_NONE);
+    struct bytes b = expect_frame(&w->appraiser[0], MESSAGE_POLICY, 0);
+    assert_int_equal(b.size, sizeof(m));
+    memcpy(&m, b.data, sizeof(m));
+    assert_true(m.edition == broker_store_edition(&w->b, 1));
+    assert_true(file_holds("keeper.log", "volume-1", 8));
+    assert_true(file_holds("keeper.log", "past the broker", 15));
+}
+
 static void a_policy_that_changed_is_told_and_the_connection_decided_after(void **state)
 {
     struct keeper_world *w = *state;
-    struct error err = {0};
     _buffer_ struct buffer body = {0};
     struct message_policy m;
     uint8_t uuid[16];
@@ -96,9 +122,7 @@ static void a_policy_that_changed_is_told_and_the_connection_decided_after(void 
     volume_uuid(uuid, 1);
     uint64_t c = accept_connection(w, 0);
     make_decision(w, 1, true, &body);
-    assert_ok(store_begin(w->b.store, &err));
-    assert_ok(store_policy_set(w->b.store, uuid, BYTES_STR("new"), BYTES_STR("newer"), &err));
-    assert_ok(store_commit(w->b.store, &err));
+    broker_store_set_policy(&w->b, 1, BYTES_STR("new"), BYTES_STR("newer"));
     send_frame(&w->appraiser[0], MESSAGE_DECISION, c, buffer_bytes(&body), BYTES_NONE);
     struct bytes b = expect_frame(&w->appraiser[0], MESSAGE_STALE, c);
     memcpy(&m, b.data, sizeof(m));
@@ -479,14 +503,6 @@ static void without_a_gate_that_keeps_to_the_rules_nothing_goes(void **state)
     }
 }
 
-static bool file_holds(const char *path, const void *what, size_t n)
-{
-    _buffer_ struct buffer text = {0};
-    struct error err = {0};
-    assert_ok(read_file(path, BUFFER_DEFAULT_MAX, &text, &err));
-    return memmem(text.data, text.size, what, n) != NULL;
-}
-
 /* ---- the administration ---- */
 static struct message_result expect_result(struct keeper_world *w, int code, struct bytes *rest)
 {
@@ -603,8 +619,8 @@ static void an_administration_out_of_place_is_given_up(void **state)
     struct keeper_world *w = *state;
     static const uint8_t bytes[17];
     add_volume(w, 1, (struct store_volume){0});
-    static const enum message types[] = {MESSAGE_WRAP, MESSAGE_REWRAP, MESSAGE_CHECKPOINT,
-                                         MESSAGE_DECISION, MESSAGE_CONNECTION};
+    static const enum message types[] = {MESSAGE_WRAP,      MESSAGE_REWRAP,   MESSAGE_CHECKPOINT,
+                                         MESSAGE_SEAL_KEYS, MESSAGE_DECISION, MESSAGE_CONNECTION};
     for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
         send_frame(&w->admin, types[i], 0, BYTES_OF(bytes), BYTES_NONE);
         expect_end(&w->admin);
@@ -625,6 +641,26 @@ static struct message_rewrapped rewrap(struct keeper_world *w)
     return m;
 }
 
+/* By an administrator: with a seal. */
+static char *renaming(struct keeper_world *w, uint8_t n)
+{
+    _store_volume_ struct store_volume v = {0};
+    struct error err = {0};
+    char seal[2 * STORE_SEAL_SIZE + 1], *sql;
+    uint8_t uuid[16];
+    volume_uuid(uuid, n);
+    assert_ok(store_volume_get(w->b.store, uuid, &v, &err));
+    snprintf(v.name, sizeof(v.name), "a");
+    assert_ok(volume_seal(&v, w->b.seals, &err));
+    hex_encode(BYTES_OF(v.seal), seal);
+    assert_true(asprintf(&sql,
+                         "CREATE TRIGGER rename AFTER UPDATE OF wrapped ON volume WHEN new.name = "
+                         "'volume-1' BEGIN UPDATE volume SET name = 'a', seal = x'%s' WHERE name = "
+                         "'volume-%u'; END",
+                         seal, n) > 0);
+    return sql;
+}
+
 static void all_is_wrapped_anew_while_guests_are_served(void **state)
 {
     struct keeper_world *w = *state;
@@ -634,8 +670,8 @@ static void all_is_wrapped_anew_while_guests_are_served(void **state)
         add_volume(w, i, (struct store_volume){0});
     sqlite_run("UPDATE volume SET wrapped = x'00' WHERE name = 'volume-7'");
     /* Someone gives the last one by name the name of the first, when that is wrapped already. */
-    sqlite_run("CREATE TRIGGER rename AFTER UPDATE OF wrapped ON volume WHEN new.name = 'volume-1' "
-               "BEGIN UPDATE volume SET name = 'a' WHERE name = 'volume-99'; END");
+    _free_ char *rename = renaming(w, 99);
+    sqlite_run(rename);
     keeper_stop(w);
     unlink("new.kek");
     assert_ok(kek_create_file("new.kek", &err));
@@ -768,6 +804,7 @@ int main(void)
         T(refusals_have_their_codes),
         T(policies_are_told_with_their_edition),
         T(a_volume_that_lost_its_policy_is_told_to_have_none),
+        T(a_policy_changed_past_the_broker_is_none),
         T(a_policy_that_changed_is_told_and_the_connection_decided_after),
         T(an_open_connection_is_not_forgotten),
         T(a_connection_that_is_long_over_is_refused),

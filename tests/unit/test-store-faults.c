@@ -193,17 +193,50 @@ static void brokers_that_start_at_once_make_one_schema(void **state)
     }
 }
 
+/* What version 1 had, with what was in it; nothing of it is sealed. */
+static void an_older_schema_moves_forward(void **state)
+{
+    static const char *const backward[] = {
+        "ALTER TABLE volume DROP COLUMN effective_sha256",
+        "ALTER TABLE volume DROP COLUMN sources_sha256",
+        "ALTER TABLE volume DROP COLUMN seal",
+        "ALTER TABLE request DROP COLUMN seal",
+    };
+    struct fixture *f = *state;
+    const struct store_options use = {.migrate = false};
+    _store_volume_ struct store_volume got = {0};
+    struct error err = {0};
+    struct store_volume v = a_volume(1, "one");
+    memset(v.seal, 0x5e, sizeof(v.seal));
+    assert_ok(store_begin(f->s, &err));
+    assert_ok(store_volume_add(f->s, &v, BYTES_STR("p"), BYTES_STR("e"), &err));
+    assert_ok(store_commit(f->s, &err));
+    store_close(f->s);
+    f->s = NULL;
+    for (size_t i = 0; i < ARRAY_SIZE(backward); i++)
+        f->kind->sql(backward[i]);
+    f->kind->sql(f->kind == &kind_sqlite ? "PRAGMA user_version = 1"
+                                         : "UPDATE schema_version SET version = 1");
+    assert_refused(store_open(&f->s, f->kind->url(), &use, &err), EPROTONOSUPPORT,
+                   "its schema has version 1; this program needs version 2");
+    f->s = open_store(f->kind, 0);
+    assert_ok(store_volume_get(f->s, v.uuid, &got, &err));
+    assert_string_equal(got.name, "one");
+    assert_true(bytes_are_zero(got.seal, sizeof(got.seal)));
+    assert_true(bytes_are_zero(got.effective_sha256, 32));
+}
+
 static void a_newer_schema_is_refused(void **state)
 {
     static const struct store_options options[] = {{.migrate = true}, {.migrate = false}};
     struct fixture *f = *state;
-    f->kind->sql(f->kind == &kind_sqlite ? "PRAGMA user_version = 2"
-                                         : "UPDATE schema_version SET version = 2");
+    f->kind->sql(f->kind == &kind_sqlite ? "PRAGMA user_version = 3"
+                                         : "UPDATE schema_version SET version = 3");
     for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
         struct error err = {0};
         struct store *s = NULL;
         assert_refused(store_open(&s, f->kind->url(), &options[i], &err), EPROTONOSUPPORT,
-                       "version 2, which is newer than this program's, 1");
+                       "version 3, which is newer than this program's, 2");
         assert_null(s);
     }
 }
@@ -577,6 +610,7 @@ int main(void)
         BOTH(many_large_records_are_one_transaction),
         BOTH(a_killed_process_leaves_nothing_half_done),
         BOTH(brokers_that_start_at_once_make_one_schema),
+        BOTH(an_older_schema_moves_forward),
         BOTH(a_newer_schema_is_refused),
         BOTH(an_empty_database_is_for_the_daemon_to_fill),
         cmocka_unit_test(a_url_that_makes_no_sense_is_refused_without_its_password),

@@ -21,6 +21,9 @@ static void a_volume_comes_back(void **state)
     v.not_after = (time_t)1 << 40;
     v.created = 77;
     v.wrapped = TEXT("wra\0pped\xff");
+    memset(v.effective_sha256, 0xe0, sizeof(v.effective_sha256));
+    memset(v.sources_sha256, 0, sizeof(v.sources_sha256));
+    memset(v.seal, 0x5e, sizeof(v.seal));
     time_t before = time(NULL);
     add_volume(s, &v);
     assert_ok(store_volume_get(s, v.uuid, &got, &err));
@@ -36,6 +39,9 @@ static void a_volume_comes_back(void **state)
     assert_int_equal(got.created, 77);
     assert_true(got.changed >= before && got.changed <= time(NULL));
     assert_true(bytes_equal(buffer_bytes(&got.wrapped), buffer_bytes(&v.wrapped)));
+    assert_memory_equal(got.effective_sha256, v.effective_sha256, 32);
+    assert_memory_equal(got.sources_sha256, v.sources_sha256, 32);
+    assert_memory_equal(got.seal, v.seal, sizeof(v.seal));
 }
 
 static void a_volume_is_found_by_name_or_uuid(void **state)
@@ -118,6 +124,8 @@ static void a_volume_is_updated(void **state)
     v.not_before = 5;
     v.not_after = 6;
     v.wrapped = TEXT("other");
+    memset(v.effective_sha256, 0xe0, sizeof(v.effective_sha256));
+    memset(v.seal, 0x5e, sizeof(v.seal));
     assert_ok(store_begin(s, &err));
     assert_ok(store_volume_update(s, &v, &err));
     v.uuid[0] = 9;
@@ -129,24 +137,30 @@ static void a_volume_is_updated(void **state)
     assert_true(got.rate_count == 3 && got.rate_seconds == 60);
     assert_true(got.not_before == 5 && got.not_after == 6 && got.revision == 1);
     assert_memory_equal(got.wrapped.data, "wrapped", 7);
+    assert_memory_equal(got.seal, v.seal, sizeof(v.seal));
+    assert_true(bytes_are_zero(got.effective_sha256, 32)); /* which the policy comes with */
 }
 
 static void a_secret_is_rewrapped_once(void **state)
 {
+    static const uint8_t seal[STORE_SEAL_SIZE] = {1, 2, 3};
     struct store *s = store_of(state);
     struct error err = {0};
     struct store_volume v = a_volume(1, "one");
     _store_volume_ struct store_volume got = {0};
     add_volume(s, &v);
     assert_ok(store_begin(s, &err));
-    assert_ok(store_volume_rewrap(s, v.uuid, BYTES_STR("wrapped"), BYTES_STR("anew"), &err));
-    assert_refused(store_volume_rewrap(s, v.uuid, BYTES_STR("wrapped"), BYTES_STR("late"), &err),
-                   ESTALE, "in the meantime");
-    assert_refused(store_volume_rewrap(s, (const uint8_t[16]){9}, BYTES_NONE, BYTES_NONE, &err),
-                   ENOENT, "no volume");
+    assert_ok(store_volume_rewrap(s, v.uuid, BYTES_STR("wrapped"), BYTES_STR("anew"), seal, &err));
+    assert_refused(
+        store_volume_rewrap(s, v.uuid, BYTES_STR("wrapped"), BYTES_STR("late"), v.seal, &err),
+        ESTALE, "in the meantime");
+    assert_refused(
+        store_volume_rewrap(s, (const uint8_t[16]){9}, BYTES_NONE, BYTES_NONE, seal, &err), ENOENT,
+        "no volume");
     assert_ok(store_commit(s, &err));
     assert_ok(store_volume_get(s, v.uuid, &got, &err));
     assert_true(bytes_equal(buffer_bytes(&got.wrapped), BYTES_STR("anew")));
+    assert_memory_equal(got.seal, seal, sizeof(seal));
 }
 
 static void volumes_are_listed_in_order(void **state)
@@ -252,6 +266,8 @@ static void a_policy_has_revisions(void **state)
     struct store *s = store_of(state);
     struct error err = {0};
     struct store_volume v = a_volume(1, "one");
+    struct store_volume other = a_volume(9, "other");
+    _store_volume_ struct store_volume got = {0};
     _buffer_ struct buffer policy = {0}, effective = {0};
     uint64_t revision = 0;
     add_volume(s, &v);
@@ -260,10 +276,16 @@ static void a_policy_has_revisions(void **state)
     assert_true(bytes_equal(buffer_bytes(&policy), BYTES_STR("policy")));
     assert_true(bytes_equal(buffer_bytes(&effective), BYTES_STR("effective")));
     assert_ok(store_begin(s, &err));
-    assert_ok(store_policy_set(s, v.uuid, BYTES("\0\xff'", 3), BYTES_NONE, &err));
-    assert_refused(store_policy_set(s, (const uint8_t[16]){9}, BYTES_NONE, BYTES_NONE, &err),
-                   ENOENT, "no volume");
+    memset(v.effective_sha256, 0xe0, sizeof(v.effective_sha256));
+    memset(v.sources_sha256, 0x50, sizeof(v.sources_sha256));
+    memset(v.seal, 0x5e, sizeof(v.seal));
+    assert_ok(store_policy_set(s, &v, BYTES("\0\xff'", 3), BYTES_NONE, &err));
+    assert_refused(store_policy_set(s, &other, BYTES_NONE, BYTES_NONE, &err), ENOENT, "no volume");
     assert_ok(store_commit(s, &err));
+    assert_ok(store_volume_get(s, v.uuid, &got, &err));
+    assert_memory_equal(got.effective_sha256, v.effective_sha256, 32);
+    assert_memory_equal(got.sources_sha256, v.sources_sha256, 32);
+    assert_memory_equal(got.seal, v.seal, sizeof(v.seal));
     assert_ok(store_policy_get(s, v.uuid, &revision, &policy, &effective, &err)); /* appended */
     assert_int_equal(revision, 2);
     assert_true(bytes_equal(buffer_bytes(&policy), BYTES("policy\0\xff'", 9)));
@@ -280,10 +302,9 @@ static void the_largest_policy_is_kept(void **state)
     fill_random(large, STORE_POLICY_MAX + 1, 1);
     add_volume(s, &v);
     assert_ok(store_begin(s, &err));
-    assert_refused(
-        store_policy_set(s, v.uuid, BYTES(large, STORE_POLICY_MAX + 1), BYTES_NONE, &err), EFBIG,
-        "at most 8388608 bytes, found 8388609");
-    assert_ok(store_policy_set(s, v.uuid, BYTES_NONE, BYTES(large, STORE_POLICY_MAX), &err));
+    assert_refused(store_policy_set(s, &v, BYTES(large, STORE_POLICY_MAX + 1), BYTES_NONE, &err),
+                   EFBIG, "at most 8388608 bytes, found 8388609");
+    assert_ok(store_policy_set(s, &v, BYTES_NONE, BYTES(large, STORE_POLICY_MAX), &err));
     assert_ok(store_commit(s, &err));
     assert_ok(store_policy_get(s, v.uuid, NULL, NULL, &got, &err));
     assert_true(bytes_equal(buffer_bytes(&got), BYTES(large, STORE_POLICY_MAX)));
@@ -347,6 +368,7 @@ static void a_request_is_made_and_changed(void **state)
     q.seen = 9;
     q.expires = 200;
     snprintf(q.decided_by, sizeof(q.decided_by), "uid 1000 (j\xc3\xb6rg)");
+    memset(q.seal, 0x5e, sizeof(q.seal));
     assert_ok(store_request_put(s, &q, &err));
     assert_ok(store_commit(s, &err));
     assert_ok(store_request_get(s, q.id, &got, &err));
@@ -355,6 +377,7 @@ static void a_request_is_made_and_changed(void **state)
     assert_memory_equal(got.attester, q.attester, 32);
     assert_string_equal(got.peer, q.peer);
     assert_string_equal(got.decided_by, q.decided_by);
+    assert_memory_equal(got.seal, q.seal, sizeof(q.seal));
     assert_true(got.state == STORE_REQUEST_APPROVED && got.count == UINT32_MAX);
     assert_true(got.created == 1 && got.seen == 9 && got.expires == 200);
     assert_refused(store_request_get(s, "none", &got, &err), ENOENT, "\"none\"");

@@ -14,6 +14,7 @@
 
   /* What the checks that a volume's own settings make are called for people. */
   const REASONS = {
+    "volume.seal": "changed in the database, past the broker",
     "volume.known": "the broker has no such volume",
     "volume.enabled": "the volume is disabled",
     "volume.window": "outside of the volume's validity",
@@ -24,6 +25,7 @@
     "volume.add": "registered",
     "volume.set": "settings changed",
     "volume.remove": "removed",
+    "volume.seal": "taken over as it was in the database",
     "secret.export": "exported with its secret",
     "policy.set": "policy changed",
     "values.add": "reference values added",
@@ -371,6 +373,7 @@
 
   function stateOf(v) {
     const now = new Date();
+    if (!v.sealed) return ["bad", "Unsealed", "changed past the broker"];
     if (!v.enabled) return ["bad", "Disabled", ""];
     if (v.not_after && new Date(v.not_after) <= now)
       return ["bad", "Expired", new Date(v.not_after).toLocaleString()];
