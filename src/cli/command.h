@@ -49,6 +49,7 @@ int cmd_volume_import(int argc, char **argv);
 int cmd_volume_list(int argc, char **argv);
 int cmd_volume_policy(int argc, char **argv);
 int cmd_volume_remove(int argc, char **argv);
+int cmd_volume_seal(int argc, char **argv);
 int cmd_volume_set(int argc, char **argv);
 int cmd_volume_show(int argc, char **argv);
 int cmd_volume_values(int argc, char **argv);

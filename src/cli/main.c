@@ -39,6 +39,7 @@ static const struct command commands[] = {
     {"volume list", "list the volumes of a broker", cmd_volume_list},
     {"volume policy", "show or replace what guests must prove", cmd_volume_policy},
     {"volume remove", "make a broker forget a volume and its key", cmd_volume_remove},
+    {"volume seal", "take over what was changed past the broker", cmd_volume_seal},
     {"volume set", "set a volume's name, approval and limits", cmd_volume_set},
     {"volume show", "show a volume of a broker", cmd_volume_show},
     {"volume values", "versions of a volume's reference values", cmd_volume_values},

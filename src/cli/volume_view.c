@@ -40,8 +40,15 @@ static size_t count_valid(const json_t *volume)
     return n;
 }
 
+bool volume_is_unsealed(const json_t *volume)
+{
+    return json_is_false(json_object_get(volume, "sealed"));
+}
+
 static const char *state(const json_t *volume)
 {
+    if (volume_is_unsealed(volume))
+        return "unsealed";
     return json_is_true(json_object_get(volume, "enabled")) ? "enabled" : "disabled";
 }
 
@@ -110,7 +117,10 @@ int volume_print(const json_t *volume, struct error *err)
     volume_rate(volume, rate, sizeof(rate));
     plain_line(stdout, "%-12s %s", "volume", admin_text(volume, "name"));
     plain_line(stdout, "%-12s %s", "uuid", admin_text(volume, "uuid"));
-    plain_line(stdout, "%-12s %s", "state", state(volume));
+    plain_line(stdout, "%-12s %s%s", "state", state(volume),
+               volume_is_unsealed(volume)
+                   ? ": changed past the broker, refused until `encroot volume seal`"
+                   : "");
     plain_line(stdout, "%-12s %s", "approval", admin_text(volume, "approval"));
     plain_line(stdout, "%-12s %s", "rate", *rate ? rate : "no limit");
     print_member(volume, "not_before", "not before", "no limit");

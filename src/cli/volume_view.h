@@ -7,6 +7,8 @@
 
 /* -EPROTO unless it has what every volume has, of the right types. */
 int volume_check(const json_t *volume, struct error *err) _must_use_;
+/* Changed past its broker, which tells so. */
+bool volume_is_unsealed(const json_t *volume);
 /* A line of the table whose heads are volume_heads. */
 extern const char *const volume_heads[];
 void volume_line(struct table *t, const json_t *volume);

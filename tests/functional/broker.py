@@ -170,6 +170,11 @@ class Broker:
     def log(self):
         return self.log_path.read_text(errors="replace")
 
+    def reload(self):
+        generation = self.metrics()["encroot_generation"]
+        self.process.send_signal(signal.SIGHUP)
+        until("a new generation", lambda: self.metrics()["encroot_generation"] > generation)
+
     # ---- doors
     def encroot(self, *arguments, **kwargs):
         """A command of the administration."""

@@ -113,6 +113,7 @@ class FakeBroker:
         ("GET", "/v1/status", "status"), ("GET", "/v1/volumes", "list"),
         ("POST", "/v1/volumes", "add"), ("GET", "/v1/volumes/([^/]+)", "show"),
         ("PATCH", "/v1/volumes/([^/]+)", "set"), ("DELETE", "/v1/volumes/([^/]+)", "remove"),
+        ("POST", "/v1/volumes/([^/]+)/seal", "seal"),
         ("GET", "/v1/volumes/([^/]+)/policy", "policy"),
         ("PUT", "/v1/volumes/([^/]+)/policy", "set_policy"),
         ("POST", "/v1/volumes/([^/]+)/values", "add_values"),
@@ -155,6 +156,7 @@ class FakeBroker:
     def view(v):
         out = {k: v[k] for k in ("uuid", "name", "enabled", "approval", "rate", "not_before",
                                  "not_after", "revision", "created", "changed")}
+        out["sealed"] = v.get("sealed", True)
         out["values"] = [{k: x[k] for k in ("version", "valid", "created", "label")}
                          for x in v["values"]]
         return out
@@ -224,6 +226,12 @@ class FakeBroker:
             raise Refusal(400, "unknown member")
         self.check_settings(data, v["uuid"])
         v.update(data, changed=now())
+        return self.view(v)
+
+    def do_seal(self, ref, query, data):
+        v = self.find(ref)
+        v.pop("sealed", None)
+        self.changed(v)
         return self.view(v)
 
     def do_remove(self, ref, query, data):

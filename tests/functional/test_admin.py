@@ -174,6 +174,94 @@ class Policies(AdminTest):
         self.assertEqual((p["policy"], p["effective"]["boot"]), (new, [values()]))
 
 
+class Seals(AdminTest):
+    """Somebody writes to the database who may not."""
+
+    EDITS = (
+        "UPDATE volume SET enabled = 0",
+        "UPDATE volume SET approval = 0",
+        "UPDATE volume SET name = 'b'",
+        "UPDATE policy SET policy = CAST(replace(CAST(policy AS TEXT), 'rim', 'mir') AS BLOB)",
+        "UPDATE policy SET effective = CAST(replace(CAST(effective AS TEXT), '\"a1', '\"b1') AS BLOB)",
+        "UPDATE reference_values SET text = CAST(replace(CAST(text AS TEXT), '\"a1', '\"b1') AS BLOB)",
+        "UPDATE reference_values SET text = CAST(replace(CAST(text AS TEXT), '\"c1', '\"b1') AS BLOB)",
+        "UPDATE reference_values SET valid = 1",
+        "UPDATE reference_values SET label = 'good'",
+        "UPDATE reference_values SET version = version + 5",
+        "DELETE FROM reference_values WHERE version = 2",
+    )
+
+    def sql(self, *statements):
+        db = sqlite3.connect(self.folder / "broker.db", isolation_level=None, timeout=60)
+        for statement in statements:
+            db.execute(statement)
+        db.close()
+
+    def add_with_versions(self):
+        self.add(name="a", approval="manual")
+        self.ask("POST", "/v1/volumes/a/values", {"label": "old", "text": values("c1")}, status=201)
+        self.ask("PATCH", "/v1/volumes/a/values/2", {"valid": False})
+
+    def test_nothing_is_made_of_what_was_changed(self):
+        self.add_with_versions()
+        tables = "volume", "policy", "reference_values"
+        self.sql(*(f"CREATE TABLE good_{t} AS SELECT * FROM {t}" for t in tables))
+        before = self.get(f"/v1/volumes/{UUID}")
+        self.assertIs(before["sealed"], True)
+        for edit in self.EDITS:
+            with self.subTest(edit):
+                self.sql(edit)
+                self.assertIs(self.get(f"/v1/volumes/{UUID}")["sealed"], False)
+                for method, path, body in (
+                        ("PUT", "/policy", {"policy": self.policy()}),
+                        ("POST", "/values", {"label": "", "text": values("d1")}),
+                        ("PATCH", "/values/1", {"valid": True}), ("GET", "/export", None),
+                        ("GET", "/export?secret=1", None)):
+                    told = self.refused(method, f"/v1/volumes/{UUID}{path}", body, 409,
+                                        "past the broker")
+                    self.assertIn("encroot volume seal", told["hint"])
+                if edit.startswith("UPDATE volume"):
+                    self.refused("PATCH", f"/v1/volumes/{UUID}", {"enabled": True}, 409)
+                self.sql("PRAGMA foreign_keys = OFF", *(f"DELETE FROM {t}" for t in tables),
+                         *(f"INSERT INTO {t} SELECT * FROM good_{t}" for t in tables))
+        self.assertEqual(self.get(f"/v1/volumes/{UUID}"), before)
+        self.ask("POST", "/v1/volumes/a/values", {"label": "", "text": values("d1")}, status=201)
+
+    def test_an_administrator_takes_it_over(self):
+        self.add_with_versions()
+        self.sql("UPDATE volume SET enabled = 0", "UPDATE reference_values SET valid = 1")
+        (listed,) = self.get("/v1/volumes")["volumes"]
+        self.assertIs(listed["sealed"], False)
+        v = self.ask("POST", "/v1/volumes/a/seal", {}).json
+        self.assertEqual((v["sealed"], v["enabled"], v["revision"]), (True, False, 4))
+        self.assertEqual(self.get("/v1/volumes/a"), v)
+        boot = self.get("/v1/volumes/a/policy")["effective"]["boot"]
+        self.assertEqual([b["grub"][:2] for b in boot], ["a1", "c1"])
+        self.ask("PATCH", "/v1/volumes/a", {"enabled": True})
+        actions = [(r["action"], r["detail"]) for r in self.ask("GET", "/v1/audit").lines]
+        self.assertEqual(actions[-2], ("volume.seal", "revision 4"))
+        self.refused("POST", "/v1/volumes/a/seal", {"x": 1}, 400)
+        self.refused("POST", "/v1/volumes/none/seal", {}, 404)
+
+    def test_what_no_guest_could_pass_is_not_taken_over(self):
+        self.add(name="a")
+        self.sql("UPDATE policy SET policy = x'7b'")
+        self.refused("POST", "/v1/volumes/a/seal", {}, 500, "the stored policy is damaged")
+        self.assertIs(self.get("/v1/volumes/a")["sealed"], False)
+
+    def test_requests(self):
+        self.add(name="a")
+        for edit in ("attester = zeroblob(32)", "expires = expires + 1", "id = 'b'"):
+            with self.subTest(edit):
+                self.seed(self.request("a" * 32))
+                self.sql(f"UPDATE request SET {edit}")
+                (q,) = self.get("/v1/requests")["requests"]
+                for verb in "approve", "deny":
+                    self.refused("POST", f"/v1/requests/{q['id']}/{verb}", {}, 409,
+                                 "past the broker")
+                self.sql("DELETE FROM request")
+
+
 class Requests(AdminTest):
     def test_approve_and_deny(self):
         self.add(name="a")

@@ -76,6 +76,20 @@ class Cluster(BrokerTest):
         result = load(self.brokers, [self.volume], "--clients", 3, "--count", 6)
         self.assertEqual(result["denied"], 6)
 
+    def test_seals_hold_for_all(self):
+        """Made by one, checked by the others; and a change in the database is found by each."""
+        self.assertEqual(load(self.brokers, [self.volume], "--clients", 3, "--count",
+                              6)["released"], 6)
+        self.server.psql("UPDATE encroot.volume SET rate_count = 1000, rate_seconds = 1")
+        for broker in self.brokers:
+            result = load([broker], [self.volume], "--clients", 1, "--count", 1)
+            self.assertEqual(result["denied"], 1)
+            shown = broker.encroot("audit", "show", result["last_refusal"]).stdout
+            self.assertIn("volume.seal", shown)
+        self.brokers[1].encroot("volume", "seal", self.volume, "--yes")
+        self.assertEqual(load(self.brokers, [self.volume], "--clients", 3, "--count",
+                              6)["released"], 6)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -16,7 +16,7 @@ import unittest
 from pathlib import Path
 
 from broker import Broker, BrokerTest, figures, free_port, load, until
-from program import REFUSED
+from program import FAILED, REFUSED
 from sanitizer import SANITIZED
 
 HEAD = "POST /v1/release HTTP/1.1\r\nHost: b\r\nContent-Type: application/json\r\n"
@@ -98,6 +98,51 @@ class Release(BrokerTest):
         self.assert_whole(broker)
         actions = [r["action"] for r in broker.audit()]
         self.assertEqual(actions, ["volume.add", "secret.export"])
+
+    def test_a_volume_changed_past_the_broker_is_refused(self):
+        """Its policy lets in a guest that the owner's does not; and then it is taken over."""
+        broker = self.broker()
+        policy = self.folder / "other.json"
+        policy.write_text(self.owner.policy.read_text().replace(self.owner.rim, "ab" * 32))
+        volume = self.owner.new_volume(broker, "--approval", "manual", name="web-1")
+        broker.encroot("volume", "policy", volume, "--set", policy)
+        self.assertEqual(load([broker], [volume], "--clients", 1, "--count", 1)["denied"], 1)
+
+        def sql(statement):
+            subprocess.run(["sqlite3", "-cmd", ".timeout 60000", broker.folder / "broker.db",
+                            statement], check=True)
+
+        sql("UPDATE policy SET effective = CAST(replace(CAST(effective AS TEXT), "
+            f"'{'ab' * 32}', '{self.owner.rim}') AS BLOB); UPDATE volume SET approval = 0")
+        broker.reload()  # what is remembered of policies is forgotten
+        result = load([broker], [volume], "--clients", 1, "--count", 1)
+        self.assertEqual((result["denied"], result["released"]), (1, 0))
+        self.assertRegex(broker.log(), r"web-1.*its policy was changed in the store")
+        self.assertIn("unsealed", broker.encroot("volume", "list").stdout)
+        shown = broker.encroot("audit", "show", result["last_refusal"]).stdout
+        self.assertIn("volume.seal", shown)
+        self.assertIn("encroot volume seal web-1", shown)
+        broker.encroot("volume", "enable", volume, status=FAILED)
+
+        sql("UPDATE policy SET policy = CAST(replace(CAST(policy AS TEXT), "
+            f"'{'ab' * 32}', '{self.owner.rim}') AS BLOB)")
+        broker.encroot("volume", "seal", "web-1", "--yes")
+        self.assertNotIn("unsealed", broker.encroot("volume", "list").stdout)
+        self.assertEqual(load([broker], [volume], "--clients", 1, "--count", 1)["released"], 1)
+        self.assert_whole(broker, granted=1)
+
+    def test_an_approval_in_the_database_is_none(self):
+        broker = self.broker()
+        volume = self.owner.new_volume(broker, "--approval", "manual")
+        result = load([broker], [volume], "--clients", 1, "--count", 1)
+        self.assertEqual(result["denied"], 1)
+        subprocess.run(["sqlite3", "-cmd", ".timeout 60000", broker.folder / "broker.db",
+                        "UPDATE request SET state = 1, decided_by = 'root (uid 0)'"], check=True)
+        self.assertEqual(load([broker], [volume], "--clients", 1, "--count", 1)["denied"], 1)
+        (request,) = broker.api("GET", "/v1/requests")[1]["requests"]
+        self.assertEqual((request["state"], request["decided_by"]), ("pending", None))
+        broker.encroot("request", "approve", request["id"])
+        self.assertEqual(load([broker], [volume], "--clients", 1, "--count", 1)["released"], 1)
 
     def test_unknown_volume(self):
         broker = self.broker()
@@ -200,9 +245,7 @@ class Release(BrokerTest):
         broker.settings.update({"kek": f"file:{new}", "kek-old": old})
         broker.write_conf()
         running = load([broker], volumes, "--clients", 2, "--seconds", 6, wait=False)
-        generation = broker.metrics()["encroot_generation"]
-        broker.process.send_signal(signal.SIGHUP)
-        until("the reload", lambda: broker.metrics()["encroot_generation"] > generation)
+        broker.reload()
         self.assertIn("rewrapped 3,", broker.encroot("vault", "rewrap").stdout)
         result = figures(running)
         self.assertEqual((result["failed"], result["unavailable"], result["denied"]), (0, 0, 0))
@@ -550,9 +593,7 @@ class Faults(BrokerTest):
         volume = self.owner.new_volume(broker)
         running = load([broker], [volume], "--clients", 4, "--seconds", 8, wait=False)
         for _ in range(3):
-            generation = broker.metrics()["encroot_generation"]
-            broker.process.send_signal(signal.SIGHUP)
-            until("a new generation", lambda: broker.metrics()["encroot_generation"] > generation)
+            broker.reload()
         result = figures(running)
         self.assertGreater(result["released"], 0)
         self.assertEqual(result["attempts"], result["released"], result)

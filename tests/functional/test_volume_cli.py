@@ -104,7 +104,7 @@ class VolumeCommands(BrokerTest):
 
     def test_unknown_volumes(self):
         for command in (["show"], ["policy"], ["enable"], ["disable"], ["export"], ["values"],
-                        ["remove", "--yes"], ["set", "--name", "x"], ["policy", "--set", "p.json"],
+                        ["remove", "--yes"], ["seal", "--yes"], ["set", "--name", "x"], ["policy", "--set", "p.json"],
                         ["values", "--retire", "1"], ["values", "--add", "hash.json"]):
             with self.subTest(command=command):
                 result = self.volume(*command, "no such/volume?#%", status=BAD_INPUT)
@@ -282,6 +282,12 @@ class VolumeCommands(BrokerTest):
         self.assertEqual(self.json_of("volume", "remove", "web-1", "--yes"),
                          {"removed": UUID, "name": "web-1"})
         self.assertEqual(self.json_of("volume", "list")["volumes"], [])
+
+    def test_seal_asks_first(self):
+        self.add("--name", "web-1")
+        self.assertIn("is sealed", self.volume("seal", "web-1", status=USAGE).stderr)
+        self.assertIs(self.json_of("volume", "seal", "web-1", "--yes")["sealed"], True)
+        self.assertIn(f"web-1 ({UUID}): sealed", self.volume("seal", "web-1", "--yes").stdout)
 
     def test_rewrap(self):
         self.add()
