@@ -1,6 +1,7 @@
 """The broker's status page in a real browser: what it shows, by keyboard, on a phone, in trouble."""
 
 import os
+import sqlite3
 import time
 import unittest
 from pathlib import Path
@@ -121,6 +122,15 @@ class AsAdmin(StatusPage):
         self.open()
         self.browser.wait("document.querySelectorAll('#volumes > tr').length === 1")
         self.assertIn("not of late", self.rows("volumes")[0])
+
+    def test_a_volume_changed_past_the_broker(self):
+        self.add(name="web-1")
+        db = sqlite3.connect(self.folder / "broker.db", isolation_level=None, timeout=60)
+        db.execute("UPDATE volume SET rate_count = 9, rate_seconds = 1")
+        db.close()
+        self.open()
+        self.browser.wait("document.querySelectorAll('#volumes > tr').length === 1")
+        self.assertRegex(self.rows("volumes")[0], r"(?s)web-1.*Unsealed.*past the broker")
 
     def test_a_refusal_explained_on_demand(self):
         self.fill()
