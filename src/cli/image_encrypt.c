@@ -286,7 +286,7 @@ static int encrypt(const struct arguments *a)
     int r = plan(a, &in, &vault, &p, &err);
     if (r < 0)
         return admin_report(&err, r, a->json);
-    struct progress progress = terminal_progress(a->quiet || a->json);
+    struct progress progress = terminal_progress(a->quiet || a->json, NULL);
     cancel_on_signals();
     r = image_perform(&p, in.secret, &in.target, &progress, &stats, &err);
     terminal_progress_end();

@@ -9,8 +9,10 @@ static volatile sig_atomic_t cancelled;
 
 static struct {
     bool draw;
+    const char *unit;
     char phase[64];
     double started; /* seconds, of this phase */
+    uint64_t first; /* what was done then */
     bool drawn;
 } state;
 
@@ -32,6 +34,15 @@ const char *size_text(uint64_t bytes, char out[SIZE_TEXT])
     return out;
 }
 
+#define AMOUNT_TEXT 48
+static const char *amount_text(uint64_t n, char out[AMOUNT_TEXT])
+{
+    if (!state.unit)
+        return size_text(n, out);
+    snprintf(out, AMOUNT_TEXT, "%" PRIu64 " %s", n, state.unit);
+    return out;
+}
+
 static int report(void *arg, const char *phase, uint64_t done, uint64_t total)
 {
     (void)arg;
@@ -42,22 +53,24 @@ static int report(void *arg, const char *phase, uint64_t done, uint64_t total)
     if (strcmp(phase, state.phase) != 0) {
         snprintf(state.phase, sizeof(state.phase), "%s", phase);
         state.started = now();
+        state.first = done;
     }
     double seconds = now() - state.started;
-    double rate = seconds > 0.2 ? (double)done / seconds : 0;
-    char size[SIZE_TEXT], speed[SIZE_TEXT], left[32] = "";
+    double rate = seconds > 0.2 ? (double)(done - state.first) / seconds : 0;
+    char size[AMOUNT_TEXT], speed[AMOUNT_TEXT], left[32] = "";
     if (rate > 0 && done < total)
         snprintf(left, sizeof(left), ", %.0f s left", (double)(total - done) / rate);
     fprintf(stderr, "\r%s: %3" PRIu64 " %% of %s, %s/s%s\033[K", phase, done * 100 / total,
-            size_text(total, size), size_text((uint64_t)rate, speed), left);
+            amount_text(total, size), amount_text((uint64_t)rate, speed), left);
     state.drawn = true;
     return 0;
 }
 
-struct progress terminal_progress(bool quiet)
+struct progress terminal_progress(bool quiet, const char *unit)
 {
     memset(&state, 0, sizeof(state));
     state.draw = !quiet && isatty(STDERR_FILENO);
+    state.unit = unit;
     return (struct progress){.report = report};
 }
 

@@ -6,9 +6,10 @@
 
 /*
  * A `struct progress` that draws on stderr if that is a terminal and !quiet, and that cancels the
- * work (-ECANCELED) once SIGINT, SIGTERM or SIGHUP came. One at a time.
+ * work (-ECANCELED) once SIGINT, SIGTERM or SIGHUP came. One at a time. `unit`: what is counted;
+ * NULL: bytes.
  */
-struct progress terminal_progress(bool quiet);
+struct progress terminal_progress(bool quiet, const char *unit);
 /* Clear the line. */
 void terminal_progress_end(void);
 /* Catch the signals that cancel; the second one kills as usual. */

@@ -144,7 +144,7 @@ static int from_files(const struct arguments *a, struct rim_inputs *in, struct e
 /* A signal is a reason to stop also between two runs of QEMU. */
 static int make_device_tree(const struct arguments *a, struct buffer *ret, struct error *err)
 {
-    struct progress progress = terminal_progress(true);
+    struct progress progress = terminal_progress(true, NULL);
     cancel_on_signals();
     int r = qemu_device_tree(ret, a->command, (unsigned)a->timeout, err);
     if (r == 0 && progress.report(progress.arg, "", 0, 0) == -ECANCELED)
