@@ -225,6 +225,7 @@ int admin_list_audit(struct admin_call *c, struct error *err);
 int admin_get_record(struct admin_call *c, struct error *err);
 int admin_get_checkpoint(struct admin_call *c, struct error *err);
 int admin_rewrap(struct admin_call *c, struct error *err);
+int admin_get_rewrap(struct admin_call *c, struct error *err);
 int admin_get_page(struct admin_call *c, struct error *err);
 int admin_get_script(struct admin_call *c, struct error *err);
 int admin_get_style(struct admin_call *c, struct error *err);

@@ -39,6 +39,7 @@ static const struct admin_route routes[] = {
     {"GET", "/v1/audit/checkpoint", ADMIN_READER, 0, NULL, admin_get_checkpoint},
     {"GET", "/v1/audit/?", ADMIN_READER, 0, NULL, admin_get_record},
     {"POST", "/v1/vault/rewrap", ADMIN_ADMIN, SMALL, NULL, admin_rewrap},
+    {"GET", "/v1/vault/rewrap", ADMIN_READER, 0, NULL, admin_get_rewrap},
 };
 
 /* ---- which one? ---- */

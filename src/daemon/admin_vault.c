@@ -6,8 +6,7 @@
 #include <string.h>
 
 #define PATIENCE SECONDS(10)
-#define START_PATIENCE SECONDS(300)  /* the keeper opens its keys, perhaps in a token far away */
-#define REWRAP_PATIENCE SECONDS(300) /* every volume once, perhaps in a token */
+#define START_PATIENCE SECONDS(300) /* the keeper opens its keys, perhaps in a token far away */
 
 /* Answers come in the order of questions: those that came too late for theirs are passed over. */
 static int next_answer(struct admin *a, struct frame *f, uint64_t deadline, struct error *err)
@@ -41,10 +40,10 @@ static int ask(struct admin *a, enum message type, const struct bytes *parts, si
     memcpy(&result, f.body.data, sizeof(result));
     result.text[sizeof(result.text) - 1] = '\0';
     result.hint[sizeof(result.hint) - 1] = '\0';
-    /* Whatever it is, the request was not at fault. */
+    /* Whatever else it is, the request was not at fault. */
     if (result.code < 0) {
-        r = error_set(err, result.code == -EHOSTDOWN ? EHOSTDOWN : EIO, "the keeper: %s",
-                      result.text);
+        bool known = result.code == -EHOSTDOWN || result.code == -EALREADY;
+        r = error_set(err, known ? -result.code : EIO, "the keeper: %s", result.text);
         return result.hint[0] ? error_hint(err, r, "%s", result.hint) : r;
     }
     *ret = BYTES(f.body.data + sizeof(result), f.body.size - sizeof(result));
@@ -121,25 +120,50 @@ int admin_vault_unwrap(struct admin_call *c, const uint8_t volume[16], struct by
     return r;
 }
 
+static int reply_rewrap(struct admin_call *c, int status, struct bytes body, struct error *err)
+{
+    static const char *const states[] = {[REWRAP_NONE] = "idle",
+                                         [REWRAP_RUNNING] = "running",
+                                         [REWRAP_FINISHED] = "finished",
+                                         [REWRAP_STOPPED] = "stopped"};
+    struct message_rewrap m;
+    int r = check_size(body, sizeof(m), err);
+    if (r < 0)
+        return r;
+    memcpy(&m, body.data, sizeof(m));
+    if (m.state >= ARRAY_SIZE(states))
+        return error_set(err, EPROTO, "the keeper rewraps in an unknown state");
+    const struct message_rewrapped *n = &m.counts;
+    json_t *error = m.why.text[0] ? plain_json(m.why.text) : NULL;
+    json_t *hint = m.why.hint[0] ? plain_json(m.why.hint) : NULL;
+    return admin_reply_json(
+        c, status,
+        json_pack("{s:s, s:s?, s:s?, s:o, s:o, s:I, s:I, s:I, s:I, s:o?, s:o?}", "state",
+                  states[m.state], "id", m.id[0] ? m.id : NULL, "user",
+                  m.user.name[0] ? m.user.name : NULL, "begun", admin_time((time_t)m.begun),
+                  "ended", admin_time((time_t)m.ended), "total", (json_int_t)m.total, "done",
+                  (json_int_t)n->done, "already", (json_int_t)n->already, "failed",
+                  (json_int_t)n->failed, "error", error, "hint", hint),
+        err);
+}
+
 int admin_rewrap(struct admin_call *c, struct error *err)
 {
     static const char *const known[] = {NULL};
-    struct message_rewrapped n;
     const struct message_user user = user_of(c);
     const struct bytes part = BYTES(&user, sizeof(user));
     struct bytes body;
     int r = json_only_keys(c->body, known, "request", err);
     if (r == 0)
-        r = ask(c->admin, MESSAGE_REWRAP, &part, 1, REWRAP_PATIENCE, &body, err);
-    if (r == 0)
-        r = check_size(body, sizeof(n), err);
-    if (r < 0)
-        return r;
-    memcpy(&n, body.data, sizeof(n));
-    return admin_reply_json(c, 200,
-                            json_pack("{s:I, s:I, s:I}", "done", (json_int_t)n.done, "already",
-                                      (json_int_t)n.already, "failed", (json_int_t)n.failed),
-                            err);
+        r = ask(c->admin, MESSAGE_REWRAP, &part, 1, PATIENCE, &body, err);
+    return r < 0 ? r : reply_rewrap(c, 202, body, err);
+}
+
+int admin_get_rewrap(struct admin_call *c, struct error *err)
+{
+    struct bytes body;
+    int r = ask(c->admin, MESSAGE_REWRAP_STATE, NULL, 0, PATIENCE, &body, err);
+    return r < 0 ? r : reply_rewrap(c, 200, body, err);
 }
 
 int admin_get_checkpoint(struct admin_call *c, struct error *err)

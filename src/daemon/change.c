@@ -25,6 +25,7 @@ static const struct {
     [CHANGE_REQUEST_DENY] = {"request.deny", "denied a request"},
     [CHANGE_VAULT_REWRAP] = {"vault.rewrap", "wraps all secrets anew"},
     [CHANGE_VAULT_REWRAPPED] = {"vault.rewrapped", "rewrapped all secrets"},
+    [CHANGE_VAULT_STOPPED] = {"vault.stopped", "stopped rewrapping secrets"},
 };
 
 void change_note(struct change *c, enum change_action action, const uint8_t volume[16],

@@ -58,11 +58,14 @@ static bool holds_any(const struct keeper *k)
 
 static int patience(const struct keeper *k)
 {
-    if (k->more || k->service.task == VAULT_REWRAPPING)
-        return 0;
     uint64_t now = clock_now(), next = k->next_ping;
+    uint64_t step = k->service.rewrap.state == REWRAP_RUNNING ? k->next_step : UINT64_MAX;
+    if (k->more || now >= step)
+        return 0;
     if (!k->store_down && k->next_purge < next)
         next = k->next_purge;
+    if (step < next)
+        next = step;
     if (holds_any(k) || now >= next)
         return 100;
     return (int)((next - now) / 1000000) + 1;
@@ -111,16 +114,23 @@ static void purge(struct keeper *k)
 
 static void do_quiet_work(struct keeper *k)
 {
-    struct error err = {0};
     uint64_t now = clock_now();
     if (now >= k->next_ping)
         ping(k);
-    if (k->service.task == VAULT_REWRAPPING && vault_service_step(&k->service, &err) < 0) {
-        log_error(LOG_ERR, &err, "the administration is given up");
-        channel_free(&k->vault);
-    }
     if (now >= k->next_purge && !k->store_down)
         purge(k);
+}
+
+/* ---- rewrapping ---- */
+/* Under load, too; but half of the time the store is free for others, who may wait for it. */
+static void rewrap(struct keeper *k)
+{
+    uint64_t began = clock_now();
+    if (k->service.rewrap.state != REWRAP_RUNNING || (began < k->next_step && k->vault.fd >= 0))
+        return;
+    vault_service_step(&k->service);
+    uint64_t now = clock_now();
+    k->next_step = now + (now - began);
 }
 
 /* ---- the loop ---- */
@@ -146,10 +156,9 @@ static int serve(struct keeper *k, struct error *err)
         bool quiet = k->batch_count == 0;
         keeper_decide(k);
         keeper_flush(k);
-        /* Rewrapping goes on under load, too, a step a round. */
-        if (quiet || k->service.task == VAULT_REWRAPPING ||
-            clock_now() >= k->next_purge + SECONDS(PURGE_LATEST))
+        if (quiet || clock_now() >= k->next_purge + SECONDS(PURGE_LATEST))
             do_quiet_work(k);
+        rewrap(k);
     }
     return 0;
 }

@@ -38,7 +38,7 @@ struct keeper {
     size_t batch_count, batch_bytes;
     bool more; /* frames were left for the next round */
     bool store_down;
-    uint64_t next_ping, next_purge; /* CLOCK_BOOTTIME */
+    uint64_t next_ping, next_purge, next_step; /* CLOCK_BOOTTIME; step: of rewrapping */
 };
 
 /* ---- keeper_messages.c: what comes in ---- */

@@ -22,7 +22,7 @@ void keeper_give_up(struct keeper *k, struct pair *p, const struct error *why)
 /* ---- the gate ---- */
 static int take_of_gate(struct keeper *k, const struct frame *f, struct error *err)
 {
-    if (f->type == MESSAGE_SIGNATURE && k->service.task == VAULT_SIGNING) {
+    if (f->type == MESSAGE_SIGNATURE && k->service.signing) {
         if (vault_service_signed(&k->service, f->body, err) < 0)
             channel_free(&k->vault);
         return 0;
@@ -41,8 +41,7 @@ static int take_peers(struct keeper *k, struct error *err)
     }
     if (r == 0 && k->peers.ended) {
         channel_free(&k->peers);
-        if (k->service.task == VAULT_SIGNING &&
-            vault_service_signed(&k->service, BYTES_NONE, err) < 0)
+        if (k->service.signing && vault_service_signed(&k->service, BYTES_NONE, err) < 0)
             channel_free(&k->vault);
     }
     return r;
@@ -219,9 +218,9 @@ static void take_vault(struct keeper *k)
     struct error err = {0};
     struct frame f;
     int r = 0;
-    if (k->vault.fd < 0 || k->service.task != VAULT_IDLE)
+    if (k->vault.fd < 0 || k->service.signing)
         return;
-    while (k->service.task == VAULT_IDLE && (r = channel_next(&k->vault, &f, &err)) > 0) {
+    while (!k->service.signing && (r = channel_next(&k->vault, &f, &err)) > 0) {
         r = vault_service_take(&k->service, &f, &err);
         if (r < 0)
             break;

@@ -52,11 +52,12 @@ enum message {
     MESSAGE_ANSWER, /* struct message_answer */
 
     /* admin → keeper → admin; one at a time. An answer's first bytes are struct message_result */
-    MESSAGE_SEAL_KEYS,  /* no body → result, the seal keys (vault/seal.h) */
-    MESSAGE_WRAP,       /* volume[16], secret[VOLUME_SECRET_SIZE] → result, wrapped */
-    MESSAGE_UNWRAP,     /* struct message_user, volume[16], wrapped → result, secret */
-    MESSAGE_REWRAP,     /* struct message_user → result, struct message_rewrapped */
-    MESSAGE_CHECKPOINT, /* no body → result, struct message_checkpoint, DER signature */
+    MESSAGE_SEAL_KEYS,    /* no body → result, the seal keys (vault/seal.h) */
+    MESSAGE_WRAP,         /* volume[16], secret[VOLUME_SECRET_SIZE] → result, wrapped */
+    MESSAGE_UNWRAP,       /* struct message_user, volume[16], wrapped → result, secret */
+    MESSAGE_REWRAP,       /* struct message_user → result, struct message_rewrap: it was begun */
+    MESSAGE_REWRAP_STATE, /* no body → result, struct message_rewrap */
+    MESSAGE_CHECKPOINT,   /* no body → result, struct message_checkpoint, DER signature */
     MESSAGE_RESULT,
     /* keeper → gate: struct message_checkpoint; gate → keeper: MESSAGE_SIGNATURE */
     MESSAGE_SIGN_CHECKPOINT,
@@ -114,6 +115,19 @@ struct message_user {
 
 struct message_rewrapped {
     uint32_t done, already, failed;
+};
+
+enum rewrap_state { REWRAP_NONE, REWRAP_RUNNING, REWRAP_FINISHED, REWRAP_STOPPED };
+
+/* The one that runs, or the last one of this keeper. */
+struct message_rewrap {
+    uint32_t state;       /* enum rewrap_state; the rest is zero with REWRAP_NONE */
+    uint32_t total;       /* volumes that there were when it began */
+    int64_t begun, ended; /* times; 0: not yet */
+    struct message_rewrapped counts;
+    struct message_result why; /* REWRAP_STOPPED: before its end, and for this reason */
+    char id[RELEASE_ID_SIZE];  /* of the record of its beginning */
+    struct message_user user;
 };
 
 /* The end of the audit chain at a time: signed by the broker's key (audit_checkpoint.h). */

@@ -12,15 +12,22 @@
 
 /* ---- answers ---- */
 /* `code`: 0 or what failed, and why. */
-static int answer(struct vault_service *s, int code, const struct error *why, struct bytes first,
-                  struct bytes second, struct error *err)
+static struct message_result result_of(int code, const struct error *why)
 {
     struct message_result m = {.code = code};
     if (code < 0) {
         snprintf(m.text, sizeof(m.text), "%.*s", (int)sizeof(m.text) - 1, why->text);
         snprintf(m.hint, sizeof(m.hint), "%.*s", (int)sizeof(m.hint) - 1, why->hint);
-        first = second = BYTES_NONE;
     }
+    return m;
+}
+
+static int answer(struct vault_service *s, int code, const struct error *why, struct bytes first,
+                  struct bytes second, struct error *err)
+{
+    const struct message_result m = result_of(code, why);
+    if (code < 0)
+        first = second = BYTES_NONE;
     const struct bytes parts[] = {BYTES(&m, sizeof(m)), first, second};
     return channel_send(s->admin, MESSAGE_RESULT, 0, parts, ARRAY_SIZE(parts), err);
 }
@@ -100,21 +107,70 @@ static int take_unwrap(struct vault_service *s, const struct frame *f, struct er
 }
 
 /* ---- all of them, under the present key ---- */
+static int check_idle(const struct message_rewrap *m, struct error *err)
+{
+    if (m->state != REWRAP_RUNNING)
+        return 0;
+    return error_hint(err,
+                      error_set(err, EALREADY, "all secrets are being wrapped anew already, for %s",
+                                m->user.name),
+                      "`encroot vault rewrap` watches it");
+}
+
+static void begin_rewrap(struct vault_service *s, const struct change *c, uint64_t total)
+{
+    s->rewrap = (struct message_rewrap){
+        .state = REWRAP_RUNNING, .total = (uint32_t)total, .begun = time(NULL)};
+    memcpy(s->rewrap.id, c->id, sizeof(s->rewrap.id));
+    memcpy(s->rewrap.user.name, c->user, sizeof(s->rewrap.user.name));
+    s->begun = false;
+}
+
 static int take_rewrap(struct vault_service *s, const struct frame *f, struct error *err)
 {
     struct error why = {0};
     struct change c = {0};
+    uint64_t total;
     if (f->body.size != sizeof(struct message_user) || !read_user(&c, f->body))
         return out_of_place(f, err);
     change_note(&c, CHANGE_VAULT_REWRAP, NULL, "%s", "");
-    int r = record(s, &c, &why);
-    if (r < 0)
-        return answer(s, r, &why, BYTES_NONE, BYTES_NONE, err);
-    s->task = VAULT_REWRAPPING;
-    s->rewrapping = c;
-    s->done = (struct message_rewrapped){0};
-    s->begun = false;
-    return 0;
+    int r = check_idle(&s->rewrap, &why);
+    if (r == 0)
+        r = store_volume_count(s->store, &total, &why);
+    if (r == 0)
+        r = record(s, &c, &why);
+    if (r == 0)
+        begin_rewrap(s, &c, total);
+    return answer(s, r, &why, BYTES(&s->rewrap, sizeof(s->rewrap)), BYTES_NONE, err);
+}
+
+static int take_rewrap_state(struct vault_service *s, const struct frame *f, struct error *err)
+{
+    if (f->body.size != 0)
+        return out_of_place(f, err);
+    return answer(s, 0, NULL, BYTES(&s->rewrap, sizeof(s->rewrap)), BYTES_NONE, err);
+}
+
+/* Finished, or stopped before that. What has no record has not finished. */
+static void end_rewrap(struct vault_service *s, int r, struct error *why)
+{
+    struct message_rewrap *m = &s->rewrap;
+    struct error unrecorded = {0};
+    struct change c = {0};
+    memcpy(c.user, m->user.name, sizeof(c.user));
+    change_note(&c, r < 0 ? CHANGE_VAULT_STOPPED : CHANGE_VAULT_REWRAPPED, NULL,
+                "done %u, already %u, failed %u%s%s", m->counts.done, m->counts.already,
+                m->counts.failed, r < 0 ? ": " : "", r < 0 ? why->text : "");
+    int recorded = record(s, &c, &unrecorded);
+    if (recorded < 0)
+        log_error(LOG_ERR, &unrecorded, "the end of wrapping secrets anew is not recorded");
+    if (recorded < 0 && r == 0) {
+        r = recorded;
+        *why = unrecorded;
+    }
+    m->state = r < 0 ? REWRAP_STOPPED : REWRAP_FINISHED;
+    m->ended = time(NULL);
+    m->why = result_of(r, why);
 }
 
 static int wrap_anew(const struct vault_service *s, const struct store_volume *v,
@@ -168,10 +224,12 @@ static int rewrap_one(struct vault_service *s, struct store_volume *v,
     return r;
 }
 
-/* One transaction; what it counted is counted when it is durable. Returns how many there were. */
-static int rewrap_some(struct vault_service *s, struct store_volume *list, struct error *err)
+/* The next few, in one transaction; what it counted is counted when it is durable. 1: they were not
+ * the last. */
+static int rewrap_some(struct vault_service *s, struct error *err)
 {
-    struct message_rewrapped done = s->done;
+    struct store_volume list[STEP_VOLUMES] = {0};
+    struct message_rewrapped done = s->rewrap.counts;
     int n = 0, r = store_begin(s->store, err);
     if (r == 0)
         r = n = store_volume_list_by_uuid(s->store, s->begun ? s->after : NULL, list, STEP_VOLUMES,
@@ -181,7 +239,7 @@ static int rewrap_some(struct vault_service *s, struct store_volume *list, struc
     if (r >= 0)
         r = store_commit(s->store, err);
     if (r == 0) {
-        s->done = done;
+        s->rewrap.counts = done;
         s->begun = n > 0;
         memcpy(s->after, list[n > 0 ? n - 1 : 0].uuid, sizeof(s->after));
     } else {
@@ -189,23 +247,16 @@ static int rewrap_some(struct vault_service *s, struct store_volume *list, struc
     }
     for (int i = 0; i < n; i++)
         store_volume_free(&list[i]);
-    return r < 0 ? r : n;
+    return r < 0 ? r : n == STEP_VOLUMES;
 }
 
-int vault_service_step(struct vault_service *s, struct error *err)
+void vault_service_step(struct vault_service *s)
 {
-    struct store_volume list[STEP_VOLUMES] = {0};
     struct error why = {0};
-    int r = rewrap_some(s, list, &why);
-    if (r == STEP_VOLUMES)
-        return 0;
-    s->task = VAULT_IDLE;
-    if (r >= 0) {
-        change_note(&s->rewrapping, CHANGE_VAULT_REWRAPPED, NULL, "done %u, already %u, failed %u",
-                    s->done.done, s->done.already, s->done.failed);
-        r = record(s, &s->rewrapping, &why);
-    }
-    return answer(s, r, &why, BYTES(&s->done, sizeof(s->done)), BYTES_NONE, err);
+    int r = s->admin->fd < 0 ? error_set(&why, ECANCELED, "the broker was reloaded or is ending")
+                             : rewrap_some(s, &why);
+    if (r <= 0)
+        end_rewrap(s, r, &why);
 }
 
 /* ---- the end of the audit ---- */
@@ -222,7 +273,7 @@ static int take_checkpoint(struct vault_service *s, const struct frame *f, struc
     if (r < 0)
         return answer(s, r, &why, BYTES_NONE, BYTES_NONE, err);
     s->checkpoint = c;
-    s->task = VAULT_SIGNING;
+    s->signing = true;
     return 0;
 }
 
@@ -232,7 +283,7 @@ int vault_service_signed(struct vault_service *s, struct bytes signature, struct
     int r = 0;
     if (signature.size == 0 || signature.size > SIGNATURE_MAX)
         r = error_set(&why, EKEYREJECTED, "the gate did not sign the checkpoint");
-    s->task = VAULT_IDLE;
+    s->signing = false;
     return answer(s, r, &why, BYTES(&s->checkpoint, sizeof(s->checkpoint)), signature, err);
 }
 
@@ -246,6 +297,7 @@ int vault_service_take(struct vault_service *s, const struct frame *f, struct er
                     {MESSAGE_WRAP, take_wrap},
                     {MESSAGE_UNWRAP, take_unwrap},
                     {MESSAGE_REWRAP, take_rewrap},
+                    {MESSAGE_REWRAP_STATE, take_rewrap_state},
                     {MESSAGE_CHECKPOINT, take_checkpoint}};
     for (size_t i = 0; i < ARRAY_SIZE(requests); i++)
         if (f->type == requests[i].type)

@@ -83,10 +83,33 @@ static void unwrap(const struct kek_ring *ring, struct bytes in, struct answer *
     snprintf(a->result.text, sizeof(a->result.text), "%.500s", err.text);
 }
 
+/* The first finishes at the second look, another stops. */
+static struct message_rewrap task;
+
 static void rewrap(const struct kek_ring *ring, struct bytes in, struct answer *a)
 {
-    const struct message_rewrapped n = {.done = 2, .already = 1};
-    check(buffer_append(&a->body, &n, sizeof(n)), &(struct error){0});
+    static unsigned times;
+    if (task.state == REWRAP_RUNNING) {
+        a->result = (struct message_result){-EALREADY, "it runs", "watch it"};
+        return;
+    }
+    task = (struct message_rewrap){.state = REWRAP_RUNNING, .total = 3, .begun = 1767225600};
+    memset(task.id, times++ ? 'b' : 'a', 32);
+    memcpy(&task.user, in.data, sizeof(task.user));
+    check(buffer_append(&a->body, &task, sizeof(task)), &(struct error){0});
+}
+
+static void rewrap_state(const struct kek_ring *ring, struct bytes in, struct answer *a)
+{
+    check(buffer_append(&a->body, &task, sizeof(task)), &(struct error){0});
+    if (task.state != REWRAP_RUNNING)
+        return;
+    bool first = task.id[0] == 'a';
+    task.state = first ? REWRAP_FINISHED : REWRAP_STOPPED;
+    task.ended = 1767225601;
+    task.counts = (struct message_rewrapped){.done = 2, .already = first};
+    if (!first)
+        task.why = (struct message_result){-EIO, "the disk is tired", "let it sleep"};
 }
 
 static void checkpoint(const struct kek_ring *ring, struct bytes in, struct answer *a)
@@ -104,6 +127,7 @@ static const struct {
     {MESSAGE_WRAP, wrap},
     {MESSAGE_UNWRAP, unwrap},
     {MESSAGE_REWRAP, rewrap},
+    {MESSAGE_REWRAP_STATE, rewrap_state},
     {MESSAGE_CHECKPOINT, checkpoint},
 };
 

@@ -88,6 +88,8 @@ class FakeBroker:
         """`tls`: an ssl.SSLContext of the server."""
         self.role, self.volumes, self.requests, self.records, self.evidence = role, {}, {}, [], {}
         self.asked, self.checkpoint = [], None
+        # of a rewrap: what each look at it changes before it is answered
+        self.task, self.looks = {"state": "idle", "id": None}, [{"state": "finished"}]
         self.misbehaviour = lambda method, path: None
         self.answered = lambda method, path: None
         if tls:
@@ -123,6 +125,7 @@ class FakeBroker:
         ("POST", "/v1/requests/([^/]+)/(approve|deny)", "decide"),
         ("GET", "/v1/audit", "audit"), ("GET", "/v1/audit/checkpoint", "checkpoint"),
         ("GET", "/v1/audit/([^/]+)", "record"), ("POST", "/v1/vault/rewrap", "rewrap"),
+        ("GET", "/v1/vault/rewrap", "look"),
     ]
 
     def answer(self, method, target, headers, body):
@@ -319,4 +322,16 @@ class FakeBroker:
         return self.checkpoint
 
     def do_rewrap(self, query, data):
-        return {"done": len(self.volumes), "already": 0, "failed": getattr(self, "stuck", 0)}
+        if self.task["state"] == "running":
+            raise Refusal(409, "it runs already", "watch it")
+        self.begin_rewrap("me")
+        return 202, "application/json", dict(self.task)
+
+    def begin_rewrap(self, user):
+        self.task = {"state": "running", "id": f"{len(self.asked):032x}", "user": user, "begun": now(),
+                     "ended": None, "total": len(self.volumes), "done": 0, "already": 0, "failed": 0,
+                     "error": None, "hint": None}
+
+    def do_look(self, query, data):
+        self.task.update(self.looks.pop(0) if self.looks else {})
+        return dict(self.task)

@@ -338,8 +338,27 @@ class Audit(AdminTest):
         c = self.get("/v1/audit/checkpoint")
         self.assertEqual((c["sequence"], c["hash"][:4], c["time"], c["broker"], c["version"]),
                          (7, "ab00", "2026-01-01T00:00:00Z", "broker-1", 1))
-        self.assertEqual(self.ask("POST", "/v1/vault/rewrap", {}).json,
-                         {"done": 2, "already": 1, "failed": 0})
+
+    def test_rewrapping_is_begun_and_looked_at(self):
+        none = dict.fromkeys(("id", "user", "begun", "ended", "error", "hint"))
+        none.update(state="idle", total=0, done=0, already=0, failed=0)
+        self.assertEqual(self.get("/v1/vault/rewrap"), none)
+        begun = {**none, "state": "running", "id": "a" * 32, "begun": "2026-01-01T00:00:00Z",
+                 "total": 3, "user": self.get("/v1/status")["user"]}
+        self.assertEqual(self.ask("POST", "/v1/vault/rewrap", {}, status=202).json, begun)
+        busy = self.refused("POST", "/v1/vault/rewrap", {}, 409, "it runs")
+        self.assertEqual(busy["hint"], "watch it")
+        self.assertEqual(self.get("/v1/vault/rewrap"), begun)
+        self.assertEqual(self.get("/v1/vault/rewrap"),
+                         {**begun, "state": "finished", "ended": "2026-01-01T00:00:01Z", "done": 2,
+                          "already": 1})
+        self.ask("POST", "/v1/vault/rewrap", {}, status=202)
+        self.get("/v1/vault/rewrap")
+        self.assertEqual(self.get("/v1/vault/rewrap"),
+                         {**begun, "state": "stopped", "id": "b" * 32, "done": 2,
+                          "ended": "2026-01-01T00:00:01Z", "error": "the disk is tired",
+                          "hint": "let it sleep"})
+        self.refused("POST", "/v1/vault/rewrap", {"force": True}, 400, 'unknown member "force"')
 
 
 class Roles(AdminTest):
@@ -364,7 +383,7 @@ class Roles(AdminTest):
         change = ("-H", "X-Encroot-Admin: 1", "-H", "Content-Type: application/json", "-d", "{}")
         for path in ("/v1/status", "/v1/volumes", "/v1/volumes/a", "/v1/volumes/a/policy",
                      "/v1/volumes/a/values/1", "/v1/volumes/a/export", "/v1/requests", "/v1/audit",
-                     "/v1/audit/checkpoint", "/", "/status.js", "/status.css"):
+                     "/v1/audit/checkpoint", "/v1/vault/rewrap", "/", "/status.js", "/status.css"):
             self.assertEqual(as_reader(path), 200, path)
         self.assertEqual(as_reader("/v1/volumes/a/export?secret=1"), 403)
         for method, path in (("POST", "/v1/volumes"), ("PATCH", "/v1/volumes/a"),
@@ -652,7 +671,7 @@ class MutualTls(AdminTest):
         self.assertEqual((told["role"], told["user"]), ("reader", "monitoring (certificate)"))
         self.assertEqual(self.curl("/v1/vault/rewrap", "reader", *change)[1], 403)
         self.assertEqual(json.loads(self.curl("/v1/status", "chief")[2])["role"], "admin")
-        self.assertEqual(self.curl("/v1/vault/rewrap", "chief", *change)[1], 200)
+        self.assertEqual(self.curl("/v1/vault/rewrap", "chief", *change)[1], 202)
 
     def test_others_get_no_handshake(self):
         for client in ("stranger", None):

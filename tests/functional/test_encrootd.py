@@ -9,14 +9,16 @@ import re
 import resource
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 import time
 import unittest
+import uuid
 from pathlib import Path
 
 from broker import Broker, BrokerTest, figures, free_port, load, until
-from program import FAILED, REFUSED
+from program import ENCROOT, FAILED, REFUSED
 from sanitizer import SANITIZED
 
 HEAD = "POST /v1/release HTTP/1.1\r\nHost: b\r\nContent-Type: application/json\r\n"
@@ -272,6 +274,91 @@ class Release(BrokerTest):
         after = load([broker], volumes, "--clients", 2, "--count", 6)
         self.assertEqual(after["released"], 6, after)
         self.assert_whole(broker, granted=result["released"] + 6)
+
+    def rewrap_slowly(self):
+        """A broker with so many volumes under an old key, each of which takes a while to rewrap."""
+        broker = self.broker()
+        first = self.owner.new_volume(broker, name="v0")
+        whole = broker.api("GET", f"/v1/volumes/{first}/export?secret=1")[1]
+        for n in range(1, 96):
+            whole.update(uuid=str(uuid.uuid4()), name=f"v{n}",
+                         secret=base64.b64encode(os.urandom(32)).decode())
+            self.assertEqual(broker.api("POST", "/v1/volumes", whole)[0], 201)
+        broker.encroot("volume", "remove", "v95", "--yes")  # is there again while it runs
+        new = self.folder / "new.kek"
+        with open(os.open(new, os.O_CREAT | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(os.urandom(32))
+        broker.settings.update({"kek": f"file:{new}", "kek-old": broker.settings["kek"]})
+        broker.write_conf()
+        broker.stop()
+        with contextlib.closing(sqlite3.connect(broker.folder / "broker.db")) as db:
+            db.execute("CREATE TRIGGER slow AFTER UPDATE OF wrapped ON volume BEGIN SELECT count(*) FROM "
+                       "(WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 150000) "
+                       "SELECT x FROM c); END")
+        broker.start()
+        return broker, whole
+
+    def start_rewrap(self, broker):
+        process = subprocess.Popen([ENCROOT, "vault", "rewrap", "--broker", f"unix:{broker.socket}"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        until("it runs", lambda: self.state_of(broker)["state"] == "running")
+        return process
+
+    def state_of(self, broker):
+        status, state = broker.api("GET", "/v1/vault/rewrap")
+        self.assertEqual(status, 200)
+        return state
+
+    def test_the_administration_answers_while_it_rewraps(self):
+        broker, whole = self.rewrap_slowly()
+        process = self.start_rewrap(broker)
+        status, refused = broker.api("POST", "/v1/vault/rewrap", {})
+        self.assertEqual((status, "already" in refused["error"]), (409, True), refused)
+        self.assertEqual(broker.api("POST", "/v1/volumes", whole)[0], 201)
+        self.assertEqual(broker.api("GET", "/v1/volumes/v95/export?secret=1")[1]["secret"],
+                         whole["secret"])
+        self.assertEqual(broker.api("GET", "/v1/audit/checkpoint")[0], 200)
+        state = self.state_of(broker)
+        self.assertEqual((state["state"], state["total"]), ("running", 95))
+        out, err = process.communicate(timeout=120)
+        self.assertEqual(process.returncode, 0, err)
+        done = re.fullmatch(r"rewrapped 95, under the newest key already ([01]), failed 0\n", out)
+        self.assertTrue(done, out)
+        state = self.state_of(broker)
+        self.assertEqual((state["state"], state["done"], state["already"]),
+                         ("finished", 95, int(done[1])))
+        self.assertLessEqual(state["begun"], state["ended"])
+        told = [r for r in broker.audit() if r.get("action", "").startswith("vault.")]
+        self.assertEqual([r["action"] for r in told], ["vault.rewrap", "vault.rewrapped"])
+        self.assertEqual((told[0]["id"], {r["user"] for r in told}), (state["id"], {state["user"]}))
+
+    def test_a_reload_stops_rewrapping_and_says_so(self):
+        broker, _ = self.rewrap_slowly()
+        process = self.start_rewrap(broker)
+        generation = broker.metrics()["encroot_generation"]
+        broker.process.send_signal(signal.SIGHUP)
+        out, err = process.communicate(timeout=120)
+        self.assertEqual((process.returncode, out), (1, ""), err)
+        self.assertIn("not finished, as far as is known: the broker was reloaded", err)
+        self.assertIn("what is done is passed over", err)
+        until("the reload", lambda: broker.metrics()["encroot_generation"] > generation)
+        self.assertEqual(self.state_of(broker)["state"], "idle")
+
+        def stopped():
+            return [r for r in broker.audit() if r.get("action") == "vault.stopped"]
+        record = until("it stopped", stopped)[0]
+        found = re.fullmatch(r"done (\d+), already 0, failed 0: the broker was reloaded or is ending",
+                             record["detail"])
+        self.assertTrue(found, record)
+        already = int(found[1])
+        self.assertLess(already, 95)
+        again = broker.encroot("vault", "rewrap").stdout
+        self.assertEqual(again, f"rewrapped {95 - already}, under the newest key already {already}, "
+                                "failed 0\n")
+        self.assertEqual(broker.audit()[-1]["action"], "vault.rewrapped")
+        self.assert_whole(broker)
 
     def test_administration_over_mutual_tls(self):
         """Two roles by their certificates' keys; a stranger has none."""

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -15,6 +16,7 @@ import threading
 import time
 import unittest
 
+from broker import until
 from broker_admin import ADMIN_ALONE
 from fake_broker import FakeBroker, Refusal
 from program import (BAD_INPUT, ENCROOT, FAILED, OK, REFUSED, UNREACHABLE, USAGE, CommandTest)
@@ -497,8 +499,69 @@ class Fake(BrokerTest):
         self.assertFalse((self.folder / "x.json").exists())
 
     def test_rewrap_that_fails_in_part(self):
-        self.broker.stuck = 2
+        self.broker.looks = [{"failed": 2, "state": "finished"}]
         self.assertIn("keep the old keys", self.run_at("vault", "rewrap", status=FAILED).stderr)
+
+    def test_rewrap_on_a_terminal(self):
+        self.broker.looks = [{"total": 40, "done": 10}, {"done": 20, "already": 9, "failed": 1},
+                             {"done": 31, "already": 9, "failed": 0, "state": "finished"}]
+        ours, theirs = os.openpty()
+        self.addCleanup(os.close, ours)
+        result = subprocess.run([ENCROOT, "vault", "rewrap", "--broker", self.address],
+                                stdout=subprocess.PIPE, stderr=theirs, timeout=60, text=True)
+        os.close(theirs)
+        drawn = os.read(ours, 1 << 16).decode()
+        self.assertEqual((result.returncode, result.stdout),
+                         (OK, "rewrapped 31, under the newest key already 9, failed 0\n"), drawn)
+        lines = [line.strip() for line in drawn.split("\r")]
+        self.assertEqual([line.partition(", ")[0] for line in lines if line.startswith("rewrap")],
+                         ["rewrapping:  25 % of 40 volumes", "rewrapping:  75 % of 40 volumes"])
+        self.assertEqual(lines[-1], "\x1b[K")  # it is gone
+
+    def test_rewrap_joins_one_that_runs(self):
+        self.broker.begin_rewrap("bob (uid 1001)")
+        self.broker.looks = [{}, {}, {"done": 3, "state": "finished"}]
+        result = self.run_at("vault", "rewrap")
+        self.assertIn("bob (uid 1001) began this at 20", result.stderr)
+        self.assertIn("rewrapped 3,", result.stdout)
+        self.assertEqual([method for method, *_ in self.broker.asked], ["POST"] + 3 * ["GET"])
+
+    def test_rewrap_that_does_not_finish(self):
+        for looks, text in (
+                ([{"done": 1}, {"state": "stopped", "error": "the store is away", "hint": "bring it"}],
+                 "not finished (done 1, already 0, failed 0): the store is away\n"
+                 "hint: bring it; then begin again with `encroot vault rewrap`"),
+                ([{}, {"state": "idle", "id": None}], "reloaded or restarted meanwhile\n"
+                                                      "hint: `encroot vault rewrap` watches it"),
+                ([{"state": "finished", "id": "f" * 32}], "reloaded or restarted meanwhile\n"),
+                ([{"done": -1}], '"done"'), ([{"total": "x"}], '"total"')):
+            self.broker.task = {"state": "idle", "id": None}
+            self.broker.looks = list(looks)
+            self.assertIn(text, self.run_at("vault", "rewrap", status=FAILED).stderr)
+        self.broker.task = {"state": "idle", "id": None}
+        self.broker.looks = [{"state": "stopped", "error": "the store is away"}]
+        told = self.json_of("vault", "rewrap", status=FAILED)
+        self.assertEqual((told["exit"], told["error"][:12]), (FAILED, "not finished"))
+
+    def test_rewrap_of_a_broker_that_goes_away(self):
+        self.broker.misbehaviour = lambda method, path: b"" if method == "GET" else None
+        said = self.run_at("vault", "rewrap", status=UNREACHABLE).stderr
+        self.assertIn("what is done is passed over", said)
+
+    def test_rewrap_goes_on_without_its_watcher(self):
+        self.broker.looks = []
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.broker.asked.clear()
+            process = subprocess.Popen([ENCROOT, "vault", "rewrap", "--broker", self.address],
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            until("it watches", lambda: len(self.broker.asked) > 3)
+            process.send_signal(number)
+            said = process.communicate(timeout=60)[1]
+            self.assertEqual(process.returncode, FAILED)
+            self.assertIn("interrupted: the broker goes on", said)
+            self.assertEqual({(m, p) for m, p, *_ in self.broker.asked[1:]},
+                             {("GET", "/v1/vault/rewrap")})
+            self.assertEqual(self.broker.task["state"], "running")
 
     def test_requests(self):
         self.assertIn("nobody waits", self.run_at("request", "list").stdout)

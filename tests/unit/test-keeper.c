@@ -619,8 +619,9 @@ static void an_administration_out_of_place_is_given_up(void **state)
     struct keeper_world *w = *state;
     static const uint8_t bytes[17];
     add_volume(w, 1, (struct store_volume){0});
-    static const enum message types[] = {MESSAGE_WRAP,      MESSAGE_REWRAP,   MESSAGE_CHECKPOINT,
-                                         MESSAGE_SEAL_KEYS, MESSAGE_DECISION, MESSAGE_CONNECTION};
+    static const enum message types[] = {
+        MESSAGE_WRAP,      MESSAGE_REWRAP,   MESSAGE_REWRAP_STATE, MESSAGE_CHECKPOINT,
+        MESSAGE_SEAL_KEYS, MESSAGE_DECISION, MESSAGE_CONNECTION};
     for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
         send_frame(&w->admin, types[i], 0, BYTES_OF(bytes), BYTES_NONE);
         expect_end(&w->admin);
@@ -630,11 +631,11 @@ static void an_administration_out_of_place_is_given_up(void **state)
     }
 }
 
-static struct message_rewrapped rewrap(struct keeper_world *w)
+/* ---- all is wrapped anew ---- */
+static struct message_rewrap expect_rewrap(struct keeper_world *w)
 {
-    struct message_rewrapped m;
+    struct message_rewrap m;
     struct bytes rest;
-    send_user(w, MESSAGE_REWRAP, "alice", NULL);
     expect_result(w, 0, &rest);
     assert_int_equal(rest.size, sizeof(m));
     memcpy(&m, rest.data, sizeof(m));
@@ -661,17 +662,46 @@ static char *renaming(struct keeper_world *w, uint8_t n)
     return sql;
 }
 
-static void all_is_wrapped_anew_while_guests_are_served(void **state)
+static struct message_rewrap look(struct keeper_world *w)
 {
-    struct keeper_world *w = *state;
-    enum { VOLUMES = 100 };
+    send_frame(&w->admin, MESSAGE_REWRAP_STATE, 0, BYTES_NONE, BYTES_NONE);
+    return expect_rewrap(w);
+}
+
+static struct message_rewrap begin(struct keeper_world *w)
+{
+    send_user(w, MESSAGE_REWRAP, "alice", NULL);
+    struct message_rewrap m = expect_rewrap(w);
+    assert_int_equal(m.state, REWRAP_RUNNING);
+    return m;
+}
+
+/* How it ended. */
+static struct message_rewrap watch(struct keeper_world *w)
+{
+    uint64_t until = clock_now() + PATIENCE;
+    struct message_rewrap m = look(w);
+    while (m.state == REWRAP_RUNNING && clock_now() < until) {
+        usleep(2000);
+        m = look(w);
+    }
+    return m;
+}
+
+static void assert_counts(const struct message_rewrap *m, uint32_t done, uint32_t already,
+                          uint32_t failed)
+{
+    assert_int_equal(m->counts.done, done);
+    assert_int_equal(m->counts.already, already);
+    assert_int_equal(m->counts.failed, failed);
+}
+
+/* `count` volumes, whose key is not the newest any more. */
+static void make_old(struct keeper_world *w, uint8_t count)
+{
     struct error err = {0};
-    for (uint8_t i = 1; i <= VOLUMES; i++)
+    for (uint8_t i = 1; i <= count; i++)
         add_volume(w, i, (struct store_volume){0});
-    sqlite_run("UPDATE volume SET wrapped = x'00' WHERE name = 'volume-7'");
-    /* Someone gives the last one by name the name of the first, when that is wrapped already. */
-    _free_ char *rename = renaming(w, 99);
-    sqlite_run(rename);
     keeper_stop(w);
     unlink("new.kek");
     assert_ok(kek_create_file("new.kek", &err));
@@ -679,8 +709,20 @@ static void all_is_wrapped_anew_while_guests_are_served(void **state)
     w->config.keks[1] = (char *)"file:" KEK_FILE;
     w->config.kek_count = 2;
     keeper_start(w);
+}
+
+static void all_is_wrapped_anew_while_guests_are_served(void **state)
+{
+    struct keeper_world *w = *state;
+    enum { VOLUMES = 100 };
+    make_old(w, VOLUMES);
+    sqlite_run("UPDATE volume SET wrapped = x'00' WHERE name = 'volume-7'");
+    /* Someone gives the last one by name the name of the first, when that is wrapped already. */
+    _free_ char *rename = renaming(w, 99);
+    sqlite_run(rename);
     expect_service(w, 0); /* by the old key */
-    send_user(w, MESSAGE_REWRAP, "alice", NULL);
+    struct message_rewrap m = begin(w);
+    assert_int_equal(m.total, VOLUMES);
     for (int i = 0; i < 20; i++) {
         uint64_t c = accept_connection(w, 0);
         tell_decision(w, 0, c, 1, true);
@@ -692,17 +734,13 @@ static void all_is_wrapped_anew_while_guests_are_served(void **state)
         }
         expect_frame(&w->front[0], MESSAGE_ANSWER, c);
     }
-    struct bytes rest;
-    struct message_rewrapped m;
-    expect_result(w, 0, &rest);
-    memcpy(&m, rest.data, sizeof(m));
-    assert_int_equal(m.done, VOLUMES - 1);
-    assert_int_equal(m.already, 0);
-    assert_int_equal(m.failed, 1);
+    m = watch(w);
+    assert_int_equal(m.state, REWRAP_FINISHED);
+    assert_counts(&m, VOLUMES - 1, 0, 1);
     assert_true(file_holds("keeper.log", "name=volume-7 ", 14));
-    m = rewrap(w);
-    assert_int_equal(m.done, 0);
-    assert_int_equal(m.already, VOLUMES - 1);
+    begin(w);
+    m = watch(w);
+    assert_counts(&m, 0, VOLUMES - 1, 1);
     expect_last_change(w, 25, "\"action\":\"vault.rewrapped\"",
                        "\"detail\":\"done 0, already 99, failed 1\"");
     /* Without the old key, everything still opens. */
@@ -713,6 +751,124 @@ static void all_is_wrapped_anew_while_guests_are_served(void **state)
     uint64_t c = accept_connection(w, 1);
     tell_decision(w, 1, c, VOLUMES, true);
     expect_secret(w, 1, c, VOLUMES);
+}
+
+/* All in one write: the keeper has them before its first step. */
+static void while_it_rewraps_everything_else_is_answered(void **state)
+{
+    struct keeper_world *w = *state;
+    static const struct message_user alice = {"alice"}, bob = {"bob"};
+    const struct bytes by_alice = BYTES(&alice, sizeof(alice)), by_bob = BYTES(&bob, sizeof(bob));
+    _secret_ struct secret *s = volume_secret(1);
+    _store_volume_ struct store_volume v = {0};
+    uint8_t uuid[16];
+    struct bytes rest;
+    volume_uuid(uuid, 1);
+    make_old(w, 20);
+    assert_int_equal(store_volume_get(w->b.store, uuid, &v, NULL), 0);
+    assert_int_equal(look(w).state, REWRAP_NONE);
+    const struct bytes wrap[] = {BYTES_OF(uuid), secret_bytes(s)};
+    const struct bytes unwrap[] = {by_bob, BYTES_OF(uuid), buffer_bytes(&v.wrapped)};
+    assert_int_equal(channel_queue(&w->admin, MESSAGE_REWRAP, 0, &by_alice, 1, NULL), 0);
+    assert_int_equal(channel_queue(&w->admin, MESSAGE_REWRAP_STATE, 0, NULL, 0, NULL), 0);
+    assert_int_equal(channel_queue(&w->admin, MESSAGE_REWRAP, 0, &by_bob, 1, NULL), 0);
+    assert_int_equal(channel_queue(&w->admin, MESSAGE_WRAP, 0, wrap, 2, NULL), 0);
+    assert_int_equal(channel_queue(&w->admin, MESSAGE_UNWRAP, 0, unwrap, 3, NULL), 0);
+    assert_int_equal(channel_send(&w->admin, MESSAGE_CHECKPOINT, 0, NULL, 0, NULL), 0);
+    struct message_rewrap begun = expect_rewrap(w), running = expect_rewrap(w);
+    assert_memory_equal(&begun, &running, sizeof(begun));
+    assert_int_equal(running.state, REWRAP_RUNNING);
+    assert_int_equal(running.total, 20);
+    assert_counts(&running, 0, 0, 0);
+    assert_string_equal(running.user.name, "alice");
+    assert_true(running.begun > 0 && running.ended == 0);
+    struct message_result busy = expect_result(w, -EALREADY, &rest);
+    assert_non_null(strstr(busy.text, "alice"));
+    assert_non_null(strstr(busy.hint, "encroot vault rewrap"));
+    expect_result(w, 0, &rest);
+    assert_true(rest.size > 0);
+    expect_result(w, 0, &rest);
+    assert_true(bytes_equal(rest, secret_bytes(s)));
+    expect_frame(&w->gate, MESSAGE_SIGN_CHECKPOINT, 0);
+    send_frame(&w->gate, MESSAGE_SIGNATURE, 0, BYTES_STR("signature"), BYTES_NONE);
+    expect_result(w, 0, &rest);
+    struct message_rewrap ended = watch(w);
+    assert_int_equal(ended.state, REWRAP_FINISHED);
+    assert_counts(&ended, 20, 0, 0);
+    assert_string_equal(ended.id, begun.id);
+    assert_true(ended.ended >= ended.begun);
+    /* It is the id of the record of its beginning. */
+    _store_record_ struct store_record r = {0};
+    assert_int_equal(store_audit_find(w->b.store, begun.id, &r, NULL), 0);
+    assert_non_null(memmem(r.text.data, r.text.size, "\"action\":\"vault.rewrap\"", 23));
+    expect_last_change(w, 3, "\"action\":\"vault.rewrapped\"", "\"user\":\"alice\"");
+}
+
+/* The second step fails. */
+static void a_rewrap_that_stopped_says_so_and_is_begun_again(void **state)
+{
+    struct keeper_world *w = *state;
+    make_old(w, 20);
+    sqlite_run("CREATE TRIGGER refuse BEFORE UPDATE OF wrapped ON volume "
+               "WHEN (SELECT count(*) FROM volume WHERE uuid < new.uuid) = 18 "
+               "BEGIN SELECT RAISE(ABORT, 'the disk is tired'); END");
+    begin(w);
+    struct message_rewrap m = watch(w);
+    assert_int_equal(m.state, REWRAP_STOPPED);
+    assert_counts(&m, 16, 0, 0);
+    assert_true(m.why.code < 0 && m.ended > 0);
+    assert_non_null(strstr(m.why.text, "the disk is tired"));
+    expect_last_change(w, 2, "\"action\":\"vault.stopped\"",
+                       "\"detail\":\"done 16, already 0, failed 0: ");
+    sqlite_run("DROP TRIGGER refuse");
+    begin(w);
+    m = watch(w);
+    assert_int_equal(m.state, REWRAP_FINISHED);
+    assert_int_equal(m.why.code, 0);
+    assert_counts(&m, 4, 16, 0);
+}
+
+static void a_rewrap_whose_end_is_not_recorded_has_not_finished(void **state)
+{
+    struct keeper_world *w = *state;
+    make_old(w, 3);
+    sqlite_run("CREATE TRIGGER refuse BEFORE INSERT ON audit "
+               "WHEN CAST(new.text AS TEXT) LIKE '%vault.rewrapped%' "
+               "BEGIN SELECT RAISE(ABORT, 'no'); END");
+    begin(w);
+    struct message_rewrap m = watch(w);
+    assert_int_equal(m.state, REWRAP_STOPPED);
+    assert_counts(&m, 3, 0, 0);
+    assert_true(file_holds("keeper.log", "is not recorded", 15));
+}
+
+/* As when the generation drains: its administration ends before its pairs do, here before the
+ * first step. */
+static void it_stops_rewrapping_when_the_administration_has_ended(void **state)
+{
+    struct keeper_world *w = *state;
+    make_old(w, 20);
+    assert_int_equal(kill(w->keeper.pid, SIGSTOP), 0);
+    send_user(w, MESSAGE_REWRAP, "alice", NULL);
+    channel_free(&w->admin);
+    assert_int_equal(kill(w->keeper.pid, SIGCONT), 0);
+    expect_service(w, 0);
+    expect_service(w, 1);
+    for (int i = 0; i < PAIRS; i++) {
+        channel_free(&w->appraiser[i]);
+        channel_free(&w->front[i]);
+    }
+    assert_int_equal(played_wait(&w->keeper), 0);
+    /* The releases came before or after its record. */
+    struct store_record r[4] = {0};
+    bool told = false;
+    assert_int_equal(store_audit_list(w->b.store, 0, false, NULL, r, 4, NULL), 4);
+    for (size_t i = 0; i < 4; i++) {
+        told |= memmem(r[i].text.data, r[i].text.size, "vault.stopped", 13) &&
+                memmem(r[i].text.data, r[i].text.size, "done 0, already 0, failed 0: ", 29);
+        store_record_free(&r[i]);
+    }
+    assert_true(told);
 }
 
 static void a_checkpoint_is_signed_by_the_gate(void **state)
@@ -828,6 +984,10 @@ int main(void)
         T(who_asks_must_have_a_name),
         T(an_administration_out_of_place_is_given_up),
         T(all_is_wrapped_anew_while_guests_are_served),
+        T(while_it_rewraps_everything_else_is_answered),
+        T(a_rewrap_that_stopped_says_so_and_is_begun_again),
+        T(a_rewrap_whose_end_is_not_recorded_has_not_finished),
+        T(it_stops_rewrapping_when_the_administration_has_ended),
         T(a_checkpoint_is_signed_by_the_gate),
         T(a_checkpoint_that_is_not_signed_is_none),
         T(it_ends_when_nobody_is_left),

@@ -35,6 +35,7 @@
     "request.deny": "request denied",
     "vault.rewrap": "wrapping secrets anew",
     "vault.rewrapped": "secrets wrapped anew",
+    "vault.stopped": "stopped wrapping secrets anew",
   };
   /* One check says both that an operator is waited for and that one has denied. */
   const isHeld = (f) => f && f.check === "volume.approval" && /waits for one$/.test(f.found);
