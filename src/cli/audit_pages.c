@@ -1,23 +1,9 @@
 #include "cli/audit_pages.h"
-#include "base/hex.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 #define PAGE_RECORDS 200 /* of at most AUDIT_RECORD_MAX bytes: less than ADMIN_ANSWER_MAX */
-
-/* {"sequence", "hash"} of the last record. */
-static int read_end(const json_t *j, struct audit_pages *p, struct error *err)
-{
-    static const char where[] = "the broker's answer: audit";
-    const char *hash;
-    int r = json_get_uint(j, "sequence", INT64_MAX, &p->end, where, err);
-    if (r == 0)
-        r = json_get_string(j, "hash", &hash, where, err);
-    if (r == 0 && hex_decode(hash, p->end_hash, sizeof(p->end_hash)) < 0)
-        r = error_set(err, EPROTO, "%s: \"hash\" is none: \"%.100s\"", where, hash);
-    return r < 0 ? -EPROTO : 0;
-}
 
 int audit_pages_open(struct audit_pages *ret, const struct admin_client *c, uint64_t count,
                      struct error *err)
@@ -25,8 +11,9 @@ int audit_pages_open(struct audit_pages *ret, const struct admin_client *c, uint
     _json_ json_t *status = NULL;
     struct audit_pages p = {.client = c, .text = {.max = ADMIN_ANSWER_MAX}};
     int r = admin_call(c, "GET", "/v1/status", NULL, &status, err);
-    if (r == 0)
-        r = read_end(json_object_get(status, "audit"), &p, err);
+    if (r == 0 && json_get_uint(json_object_get(status, "audit"), "sequence", INT64_MAX, &p.end,
+                                "the broker's answer: audit", err) < 0)
+        r = -EPROTO;
     if (r < 0)
         return r;
     p.after = count && count < p.end ? p.end - count : 0;
@@ -38,7 +25,8 @@ int audit_pages_open(struct audit_pages *ret, const struct admin_client *c, uint
 static int fetch(struct audit_pages *p, struct error *err)
 {
     char path[96];
-    snprintf(path, sizeof(path), "/v1/audit?after=%" PRIu64 "&limit=%d", p->after, PAGE_RECORDS);
+    snprintf(path, sizeof(path), "/v1/audit?columns=1&after=%" PRIu64 "&limit=%d", p->after,
+             PAGE_RECORDS);
     p->text.size = 0;
     p->at = 0;
     int r = admin_get_lines(p->client, path, &p->text, err);
@@ -47,7 +35,19 @@ static int fetch(struct audit_pages *p, struct error *err)
     return r;
 }
 
-int audit_pages_next(struct audit_pages *p, uint64_t sequence, struct bytes *ret, struct error *err)
+/* False at the end of the page. */
+static bool take_line(struct audit_pages *p, struct bytes *ret)
+{
+    const uint8_t *line = p->text.data + p->at;
+    if (p->at == p->text.size)
+        return false;
+    *ret = BYTES(line, (size_t)((uint8_t *)memchr(line, '\n', p->text.size - p->at) - line));
+    p->at += ret->size + 1;
+    return true;
+}
+
+int audit_pages_next(struct audit_pages *p, uint64_t sequence, struct bytes *ret_columns,
+                     struct bytes *ret, struct error *err)
 {
     bool begun = p->text.size > 0;
     if (sequence >= p->end || p->first > p->end)
@@ -61,13 +61,11 @@ int audit_pages_next(struct audit_pages *p, uint64_t sequence, struct bytes *ret
         if (r < 0)
             return r;
     }
-    if (p->text.size == 0)
+    if (!take_line(p, ret_columns))
         return 0;
-    const uint8_t *line = p->text.data + p->at;
-    const uint8_t *end = memchr(line, '\n', p->text.size - p->at);
-    *ret = BYTES(line, (size_t)(end - line));
-    p->at += ret->size + 1;
-    return 1;
+    return take_line(p, ret) ? 1
+                             : error_set(err, EPROTO, "%s: a page of the audit ends with columns",
+                                         p->client->address.text);
 }
 
 void audit_pages_close(struct audit_pages *p)

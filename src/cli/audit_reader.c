@@ -1,5 +1,5 @@
 #include "cli/audit_reader.h"
-#include "base/hex.h"
+#include "cli/audit_columns.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -77,6 +77,8 @@ static int judge(struct audit_reader *a, bool ended, const char *name)
     }
     if (r == 0) {
         r = audit_verify(&a->state, &a->record, name, &a->problem);
+        if (r == 0 && a->pages.client)
+            r = audit_columns_compare(a->columns, &a->record, name, &a->problem);
         a->records++;
         a->state = audit_state_after(&a->record);
     }
@@ -104,29 +106,13 @@ static int next_of_file(struct audit_reader *a, bool *ended, struct error *err)
     return 1;
 }
 
-/* The next record will hold the hash that the broker keeps beside the last one. */
-static void compare_end(struct audit_reader *a)
-{
-    char kept[2 * AUDIT_HASH_SIZE + 1];
-    if (a->broken.text[0] || a->state.sequence != a->pages.end ||
-        memcmp(a->state.hash, a->pages.end_hash, AUDIT_HASH_SIZE) == 0)
-        return;
-    hex_encode(BYTES_OF(a->pages.end_hash), kept);
-    error_set(&a->broken, EUCLEAN,
-              "%s: the hash that is kept beside record %llu, %s, is not that of the record: one of "
-              "them was changed",
-              a->path, (unsigned long long)a->pages.end, kept);
-}
-
 static int next_of_broker(struct audit_reader *a, struct error *err)
 {
-    int r = audit_pages_next(&a->pages, a->state.sequence, &a->text, err);
+    int r = audit_pages_next(&a->pages, a->state.sequence, &a->columns, &a->text, err);
     if (r == 0 && a->state.sequence < a->pages.end && !a->broken.text[0])
         error_set(&a->broken, EUCLEAN,
                   "%s: has %llu records by its own account, but the last that it gives is %llu",
                   a->path, (unsigned long long)a->pages.end, (unsigned long long)a->state.sequence);
-    if (r == 0)
-        compare_end(a);
     return r;
 }
 

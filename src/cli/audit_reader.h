@@ -22,6 +22,7 @@ struct audit_reader {
     /* its own */
     const char *path;         /* of the file, or the broker's address */
     struct audit_pages pages; /* a broker's */
+    struct bytes columns;     /* of a broker: what it keeps beside the record */
     FILE *file;               /* else */
     uint64_t left;            /* bytes */
     uint8_t *buffer;

@@ -143,7 +143,8 @@ int cmd_audit_verify(int argc, char **argv)
             "that\n"
             "was made anew, is sound in itself: only a head or a checkpoint that was kept "
             "elsewhere\n"
-            "shows it.\n\n"
+            "shows it. What a broker's store keeps beside each record, to count and find it by,\n"
+            "must be what the record says.\n\n"
             "Exit status: 0 intact, 3 records were changed, 4 no log, no such checkpoint.",
         .options = options,
         .example = "  encroot audit verify -d keys --checkpoint /elsewhere/monday.checkpoint \\\n"

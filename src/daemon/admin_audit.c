@@ -10,9 +10,31 @@
 
 struct audit_query {
     uint64_t after, left;
-    bool newest;
+    bool newest, columns;
     const uint8_t *volume;
 };
+
+/* What the store keeps beside a record, and finds and counts it by. */
+static int put_columns(const struct store_record *r, struct buffer *out)
+{
+    char hash[2 * sizeof(r->hash) + 1], volume[UUID_TEXT_SIZE];
+    hex_encode(BYTES_OF(r->hash), hash);
+    uuid_format(r->volume, volume);
+    _json_ json_t *j =
+        json_pack("{s:I, s:s, s:I, s:o, s:I, s:s?}", "sequence", (json_int_t)r->sequence, "hash",
+                  hash, "time", (json_int_t)r->time, "id", plain_json(r->id), "granted",
+                  (json_int_t)r->granted, "volume", r->has_volume ? volume : NULL);
+    _free_ char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+    return text ? buffer_printf(out, "%s\n", text) : -ENOMEM;
+}
+
+static int put_record(const struct store_record *r, bool columns, struct buffer *out)
+{
+    int n = columns ? put_columns(r, out) : 0;
+    if (n == 0)
+        n = buffer_append(out, r->text.data, r->text.size);
+    return n < 0 ? n : buffer_append(out, "\n", 1);
+}
 
 /* One that has no room ends the answer: none that is behind it may come before it. */
 static int put_page(struct store_record *page, int n, struct audit_query *q, struct buffer *out)
@@ -21,13 +43,15 @@ static int put_page(struct store_record *page, int n, struct audit_query *q, str
     bool fits = true;
     for (int i = 0; i < n; i++) {
         struct store_record *record = &page[i];
-        fits = fits && r == 0 && out->size + record->text.size < ANSWER_MAX;
+        size_t before = out->size;
+        if (fits && r == 0)
+            r = put_record(record, q->columns, out);
+        fits = fits && out->size <= ANSWER_MAX;
         if (fits) {
-            if (buffer_append(out, record->text.data, record->text.size) < 0 ||
-                buffer_append(out, "\n", 1) < 0)
-                r = -ENOMEM;
             q->after = record->sequence;
             q->left--;
+        } else {
+            out->size = before;
         }
         store_record_free(record);
     }
@@ -65,6 +89,8 @@ int admin_list_audit(struct admin_call *c, struct error *err)
         r = admin_query_uint(c, "limit", LIMIT, ADMIN_LIST_MAX, &q.left, err);
     if (r == 0)
         r = admin_query_flag(c, "newest", &q.newest, err);
+    if (r == 0)
+        r = admin_query_flag(c, "columns", &q.columns, err);
     if (r == 0 && ref && uuid_parse(ref, v.uuid) < 0) /* by uuid: removed ones, too */
         r = admin_find_volume(c, ref, &v, err);
     q.volume = ref ? v.uuid : NULL;

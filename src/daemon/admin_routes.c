@@ -8,7 +8,7 @@
 static const char *const volumes_query[] = {"after", "limit", NULL};
 static const char *const export_query[] = {"secret", NULL};
 static const char *const requests_query[] = {"all", NULL};
-static const char *const audit_query[] = {"after", "limit", "newest", "volume", NULL};
+static const char *const audit_query[] = {"after", "limit", "newest", "volume", "columns", NULL};
 
 #define SMALL ADMIN_BODY_SMALL
 #define LARGE ADMIN_BODY_LARGE

@@ -63,7 +63,7 @@ int change_record(struct change *c, struct store *s, const char *broker, time_t 
         return r;
     kept.sequence = c->sequence = next.sequence;
     memcpy(kept.hash, next.hash, sizeof(kept.hash));
-    memcpy(kept.id, c->id, sizeof(kept.id));
+    memcpy(kept.id, c->id, sizeof(c->id));
     memcpy(kept.volume, c->volume, sizeof(kept.volume));
     return store_audit_append(s, &kept, err);
 }

@@ -75,7 +75,7 @@ static int record(const struct decider *d, struct decision_case *c, struct audit
         .text = text,
     };
     memcpy(kept.hash, next.hash, sizeof(kept.hash));
-    memcpy(kept.id, c->id, sizeof(kept.id));
+    memcpy(kept.id, c->id, sizeof(c->id));
     memcpy(kept.volume, said->volume, sizeof(kept.volume));
     if (evidence_is_kept(d, c, granted))
         kept.evidence = c->evidence;

@@ -9,6 +9,14 @@ static int strange(const char *what, struct error *err)
                      what);
 }
 
+int column_int(const struct db_value *v, int64_t *ret, struct error *err)
+{
+    if (v->null)
+        return strange("no number", err);
+    *ret = v->integer;
+    return 0;
+}
+
 int column_uint(const struct db_value *v, uint64_t max, uint64_t *ret, struct error *err)
 {
     if (v->null || v->integer < 0 || (uint64_t)v->integer > max)

@@ -39,6 +39,7 @@ int store_check_writing(const struct store *s, struct error *err) _must_use_;
 
 /* ---- columns, and members ---- */
 /* -EUCLEAN for what this program does not write. */
+int column_int(const struct db_value *v, int64_t *ret, struct error *err) _must_use_;
 int column_uint(const struct db_value *v, uint64_t max, uint64_t *ret,
                 struct error *err) _must_use_;
 int column_text(const struct db_value *v, char *ret, size_t size, struct error *err) _must_use_;

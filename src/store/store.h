@@ -189,12 +189,14 @@ int store_request_count(struct store *s, enum store_request_state state, time_t 
                         struct error *err) _must_use_;
 
 /* ---- the audit (broker/audit.h) ---- */
+/* Time, id and verdict are read as they are there: that they are those of the text is for who reads
+ * that to say. */
 struct store_record {
     uint64_t sequence;
     uint8_t hash[32];
     time_t time;
-    char id[STORE_ID_SIZE];
-    bool granted;
+    char id[2 * STORE_ID_SIZE]; /* STORE_ID_SIZE when written */
+    int64_t granted;            /* 1 or 0 when written */
     bool has_volume;
     uint8_t volume[16];
     struct buffer text;     /* the record; owned */

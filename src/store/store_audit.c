@@ -94,23 +94,22 @@ struct records {
 
 static int put_fields(const struct db_value *c, struct store_record *r, struct error *err)
 {
-    uint64_t time, granted;
+    int64_t time;
     int n = column_uint(&c[0], INT64_MAX, &r->sequence, err);
     if (n == 0)
         n = column_fixed(&c[1], r->hash, sizeof(r->hash), err);
     if (n == 0)
-        n = column_uint(&c[2], INT64_MAX, &time, err);
+        n = column_int(&c[2], &time, err);
     if (n == 0)
         n = column_text(&c[3], r->id, sizeof(r->id), err);
     if (n == 0)
-        n = column_uint(&c[4], 1, &granted, err);
+        n = column_int(&c[4], &r->granted, err);
     r->has_volume = !c[5].null;
     if (n == 0 && r->has_volume)
         n = column_fixed(&c[5], r->volume, sizeof(r->volume), err);
     if (n < 0)
-        return n;
+        return error_prefix(err, n, "record %" PRIu64 " of the audit", r->sequence);
     r->time = (time_t)time;
-    r->granted = granted;
     return 0;
 }
 

@@ -13,7 +13,7 @@ import time
 import uuid
 from pathlib import Path
 
-from program import ENCROOT, CommandTest, UnixConnection
+from program import ENCROOT, REFUSED, CommandTest, UnixConnection
 from sanitizer import SANITIZED
 
 BUILD = ENCROOT.parent
@@ -278,6 +278,26 @@ class BrokerTest(CommandTest):
         if granted is not None:
             self.assertEqual(sum(r["verdict"] == "granted" for r in records), granted)
         return [r for r in records if r["verdict"] != "changed"]
+
+    def assert_columns_are_verified(self, broker, sql):
+        """What the store counts and finds records by, edited by `sql` for a record whose text stays."""
+        record = broker.audit()[2]
+        granted = int(record["verdict"] == "granted")
+        self.assert_whole(broker)
+        for column, edited, restored, found in (
+                ("granted", "1 - granted", "1 - granted", f"expected {granted}, found {1 - granted}"),
+                ("granted", "granted + 2", "granted - 2", f"found {granted + 2}"),
+                ("time", "time - 86400", "time + 86400", r"expected \d+, found \d+"),
+                ("time", "-time", "-time", r"found -\d+"),
+                ("id", "id || 'x'", "substr(id, 1, 32)", f'expected "{record["id"]}", found'),
+                ("volume", "NULL", "(SELECT volume FROM audit WHERE sequence = 2)",
+                 f'expected "{record["volume"]}", found null')):
+            with self.subTest(column=column, edited=edited):
+                sql(f"UPDATE audit SET {column} = {edited} WHERE sequence = 3")
+                done = broker.encroot("audit", "verify", status=REFUSED)
+                self.assertRegex(done.stderr, f'record 3: the column "{column}" .*{found}')
+                sql(f"UPDATE audit SET {column} = {restored} WHERE sequence = 3")
+        self.assert_whole(broker)
 
     def assert_no_secret(self, *texts):
         """K5: no volume's secret in any form in which it could be written."""

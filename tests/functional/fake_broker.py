@@ -90,6 +90,7 @@ class FakeBroker:
         self.asked, self.checkpoint = [], None
         # of a rewrap: what each look at it changes before it is answered
         self.task, self.looks = {"state": "idle", "id": None}, [{"state": "finished"}]
+        self.edited = {}  # columns beside records: {index: {column: value}}
         self.misbehaviour = lambda method, path: None
         self.answered = lambda method, path: None
         if tls:
@@ -307,8 +308,20 @@ class FakeBroker:
     def do_audit(self, query, data):
         after, limit = int(query.get("after", 0)), int(query.get("limit", 100))
         limit = min(limit, getattr(self, "page", 500))
-        page = self.records[after:after + limit]
-        return 200, "application/x-ndjson", b"".join(r + b"\n" for r in page)
+        lines = [line for n, record in enumerate(self.records[after:after + limit], after)
+                 for line in ([self.columns(n)] if "columns" in query else []) + [record]]
+        return 200, "application/x-ndjson", b"".join(line + b"\n" for line in lines)
+
+    def columns(self, n):
+        """Beside record n: what it says itself, but for what a test has edited."""
+        try:
+            r = json.loads(self.records[n])
+        except ValueError:
+            return b"{}"
+        time = datetime.datetime.strptime(r["time"], "%Y-%m-%dT%H:%M:%S%z").timestamp()
+        return json.dumps({**{key: r[key] for key in ("sequence", "hash", "id", "volume")},
+                           "time": int(time), "granted": int(r["verdict"] == "granted"),
+                           **self.edited.get(n, {})}).encode()
 
     def do_record(self, ident, query, data):
         for line in self.records:

@@ -308,6 +308,10 @@ class Audit(AdminTest):
         self.assertEqual(numbers("newest=1&limit=2&after=50"), [49, 48])
         self.assertEqual(numbers("newest=1&limit=2&volume=a"), [59, 58])
         self.assertEqual(numbers(f"limit=2&volume={OTHER}"), [60, 61])
+        columns, record = self.ask("GET", "/v1/audit?columns=1&after=2&limit=1").lines
+        self.assertEqual(columns, {"sequence": 3, "hash": "03" * 32, "time": 1767225600,
+                                   "id": f"{3:032x}", "granted": 1, "volume": UUID})
+        self.assertEqual(json.dumps(record), records[1]["record"])
         one = self.get(f"/v1/audit/{3:032x}")
         self.assertEqual((one["record"]["sequence"], one["evidence"]), (3, {"version": 1}))
         self.assertIsNone(self.get(f"/v1/audit/{4:032x}")["evidence"])
@@ -318,7 +322,8 @@ class Audit(AdminTest):
                          ("broker-1", "admin", {"kind": "sqlite", "up": True}, 1))
 
     def test_an_answer_that_is_full_leaves_no_gap(self):
-        """A small record that would fit does not come before a large one that does not."""
+        """A small record that would fit does not come before a large one that does not; and no columns
+        come without their record."""
         count, large = 80, 250 << 10
         records = [self.record(n) for n in range(1, count + 1)]
         for n, r in enumerate(records):
@@ -329,8 +334,12 @@ class Audit(AdminTest):
         while len(seen) < count:
             after = seen[-1] if seen else 0
             answer = self.ask("GET", f"/v1/audit?after={after}&limit=1000")
-            self.assertLessEqual(len(answer.raw), 8 << 20)
+            both = self.ask("GET", f"/v1/audit?after={after}&limit=1000&columns=1")
+            for a in answer, both:
+                self.assertLessEqual(len(a.raw), 8 << 20)
             self.assertTrue(answer.lines)
+            self.assertEqual(both.lines[1::2], answer.lines[:len(both.lines) // 2])
+            self.assertEqual(len(both.lines) % 2, 0)
             seen += [r["sequence"] for r in answer.lines]
             self.assertEqual(seen, list(range(1, len(seen) + 1)))
 

@@ -25,6 +25,10 @@ class Cluster(BrokerTest):
         records = self.assert_whole(self.brokers[1], granted=60)
         self.assertEqual({r["broker"] for r in records}, {"a", "b", "c"})
 
+    def test_an_edited_column_is_found(self):
+        load(self.brokers, [self.volume], "--clients", 1, "--count", 3)
+        self.assert_columns_are_verified(self.brokers[1], self.server.psql)
+
     def test_one_is_killed_under_load(self):
         running = load(self.brokers, [self.volume], "--clients", 8, "--seconds", 10, wait=False)
         until("they work", lambda: self.brokers[0].metrics()["encroot_released_total"] > 5)

@@ -457,6 +457,26 @@ class Release(BrokerTest):
             broker.stop()
 
 
+    def test_an_edited_column_is_found(self):
+        """K2: what a rate limit counts is not in the chain."""
+        broker = self.broker()
+        volume = self.owner.new_volume(broker, "--rate", "2/3600")
+
+        def sql(statement):
+            subprocess.run(["sqlite3", "-cmd", ".timeout 60000", broker.folder / "broker.db",
+                            statement], check=True)
+
+        def ask():
+            return load([broker], [volume], "--clients", 1, "--count", 3)["released"]
+
+        self.assertEqual(ask(), 2)
+        self.assert_columns_are_verified(broker, sql)
+        sql("UPDATE audit SET granted = 0 WHERE sequence = 2")
+        self.assertEqual(ask(), 1)  # one more than the limit has
+        self.assertIn('record 2: the column "granted"',
+                      broker.encroot("audit", "verify", status=REFUSED).stderr)
+
+
 class Network(BrokerTest):
     """C8, and all that a hostile network sends."""
 

@@ -761,6 +761,36 @@ class Audit(UnlockTest):
         self.broker.records = good[1:]
         self.assert_broken("line 1")
 
+    def test_a_column_that_was_changed_is_found(self):
+        """The records are sound: what the store counts and finds them by is not."""
+        said = [json.loads(record) for record in self.broker.records]
+        for n, column, value, texts in (
+                (0, "granted", 0, ("expected 1, found 0",)),
+                (1, "granted", -7, ("expected 0, found -7",)),
+                (1, "time", -(1 << 63), (f"found {-(1 << 63)}",)),
+                (2, "time", 1 << 40, (f"found {1 << 40}",)),
+                (2, "id", "\u2028" * 99, (f'expected "{said[2]["id"]}", found "', "\\u2028")),
+                (0, "volume", None, (f'expected "{VOLUME}", found null',)),
+                (1, "hash", "0" * 64, (f'expected "{said[1]["hash"]}", found "0000',)),
+                (1, "sequence", 3, ("expected 2, found 3",))):
+            with self.subTest(column=column, value=value):
+                self.broker.edited = {n: {column: value}}
+                self.assert_broken(f'record {n + 1}: the column "{column}"')
+                result = self.audit("verify", "--json", status=REFUSED)
+                report = json.loads(result.stdout)
+                self.assertEqual((report["intact"], report["line"], report["records"]),
+                                 (False, n + 1, n))
+                for text in texts:
+                    self.assertIn(text, report["error"])
+        self.broker.edited = {}
+        self.assertIn("intact: 3 records", self.audit("verify").stdout)
+
+    def test_columns_that_are_none(self):
+        for columns in b"{}", b"[]", b"null", b"garbage", b"", b'{"granted": 1, "granted": 1}':
+            with self.subTest(columns):
+                self.broker.columns = lambda n, c=columns: c
+                self.assert_broken("line 1")
+
     def test_what_was_cut_off_is_found(self):
         """By who remembers the head; and a broker that says one thing and gives another."""
         good = list(self.broker.records)
@@ -776,12 +806,14 @@ class Audit(UnlockTest):
     def test_pages_that_never_end(self):
         self.broker.do_status = lambda query, data: {"audit": {"sequence": 1 << 40, "hash": "0" * 64}}
         self.broker.do_audit = lambda query, data: (200, "application/x-ndjson",
+                                                    self.broker.columns(0) + b"\n" +
                                                     self.broker.records[0] + b"\n")
         for command in ("verify", "list"):
             result = self.audit(command, status=REFUSED, timeout=30)
             self.assertIn("expected record 2, found record 1", result.stderr)
-        self.broker.do_audit = lambda query, data: (200, "application/x-ndjson", b"{}")
-        self.audit("verify", status=FAILED)
+        for end in b"{}", b"{}\n":
+            self.broker.do_audit = lambda query, data: (200, "application/x-ndjson", end)
+            self.assertIn("a page of the audit", self.audit("verify", status=FAILED).stderr)
 
     def test_what_comes_later_is_not_waited_for(self):
         status, hash = self.broker.do_status, json.loads(self.broker.records[1])["hash"]
