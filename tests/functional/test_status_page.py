@@ -56,9 +56,16 @@ class StatusPage(AdminTest):
                   self.record(9, granted=False, time=now - 10, findings=[PASSED, denied]),
                   self.request())
 
-    def open(self, ready="document.querySelector('#health').dataset.state === 'good'"):
+    def open(self):
+        """Until all of it is shown, of which the broker's health comes first."""
         self.browser.open(self.bridge.url)
-        self.browser.wait(ready)
+        self.browser.wait("document.querySelector('#refreshed').innerText.startsWith('Read from')")
+        self.assertEqual(self.browser.run("return document.querySelector('#health').dataset.state"),
+                         "good")
+
+    def hear(self, news):
+        """What is announced, which may come after what it is about."""
+        self.browser.wait("document.querySelector('#news').textContent.includes(arguments[0])", news)
 
     def picture(self, name):
         if PICTURES:
@@ -149,7 +156,7 @@ class AsAdmin(StatusPage):
         self.seed(self.record(10, granted=False, time=int(time.time()), findings=[REJECTION]))
         self.browser.wait("document.querySelectorAll('#decisions .badge').length === 10")
         self.assertEqual(self.focus(), "Details of record 5")
-        self.assertIn("boot.kernel", self.browser.run("return document.querySelector('#news').innerText"))
+        self.hear("boot.kernel")
         self.assertTrue(self.browser.run("return !document.querySelector('#details-5').hidden"))
         self.browser.press(ENTER)
         self.assertTrue(self.browser.run("return document.querySelector('#details-5').hidden"))
@@ -198,8 +205,7 @@ class AsAdmin(StatusPage):
         self.browser.press(ENTER)
         self.browser.wait("document.querySelectorAll('#requests > li').length === 0")
         self.assertEqual(self.get("/v1/requests")["requests"][0]["state"], "approved")
-        self.assertIn("web-1: approved", self.browser.run(
-            "return document.querySelector('#news').textContent"))
+        self.hear("web-1: approved")
         self.assertEqual(self.browser.run("return document.activeElement.id"), "h-requests")
 
     def test_a_denial(self):
