@@ -210,6 +210,13 @@ class Broker:
         return {line.split()[0]: float(line.split()[1]) for line in lines
                 if line and not line.startswith("#")}
 
+    def released(self):
+        """How many secrets; it waits where the processes are new ones in this moment."""
+        def ask():
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                return [self.metrics()["encroot_released_total"]]
+        return until("its metrics", ask)[0]
+
     def audit(self):
         """All records, oldest first."""
         records = []
@@ -238,7 +245,7 @@ class Broker:
 
 
 def load(brokers, volumes, *options, wait=True, timeout=600):
-    """Guests that ask `brokers`; the figures, or the process with wait=False."""
+    """Guests that ask `brokers`; the figures, or with wait=False the process, for finish()."""
     owner = brokers[0].owner
     line = [LOAD, "--state", owner.tmm, "--certificate", owner.keys / "broker.crt"]
     for broker in brokers:
@@ -251,6 +258,12 @@ def load(brokers, volumes, *options, wait=True, timeout=600):
     owner.test.addCleanup(process.wait)
     owner.test.addCleanup(process.kill)
     return figures(process, timeout) if wait else process
+
+
+def finish(process, timeout=600):
+    """No more guests: the figures of those that there were."""
+    process.send_signal(signal.SIGTERM)
+    return figures(process, timeout)
 
 
 def figures(process, timeout=600):

@@ -3,7 +3,7 @@
 import time
 import unittest
 
-from broker import BrokerTest, Broker, figures, load, until
+from broker import BrokerTest, Broker, figures, finish, load, until
 from postgres import PostgresServer
 
 
@@ -30,10 +30,12 @@ class Cluster(BrokerTest):
         self.assert_columns_are_verified(self.brokers[1], self.server.psql)
 
     def test_one_is_killed_under_load(self):
-        running = load(self.brokers, [self.volume], "--clients", 8, "--seconds", 10, wait=False)
-        until("they work", lambda: self.brokers[0].metrics()["encroot_released_total"] > 5)
+        running = load(self.brokers, [self.volume], "--clients", 8, "--seconds", 600, wait=False)
+        until("they work", lambda: self.brokers[0].released() > 5)
         self.brokers[0].kill()
-        result = figures(running)
+        before = self.brokers[1].released()
+        until("the others go on", lambda: self.brokers[1].released() > before + 30)
+        result = finish(running)
         self.assertEqual((result["denied"], result["failed"], result["unavailable"]), (0, 0, 0))
         self.assertGreater(result["attempts"], result["released"], "nobody noticed?")
         records = self.assert_whole(self.brokers[1])

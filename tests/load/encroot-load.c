@@ -27,12 +27,19 @@ struct load {
 };
 
 /* ---- the run ---- */
+static volatile sig_atomic_t told_to_end;
+
+static void end_soon(int signal)
+{
+    told_to_end = 1;
+}
+
 /* Wait for the turn of guest `number`. False: the run is over. */
 static bool wait_turn(const struct load *l, uint64_t number, uint64_t *ret_due)
 {
     uint64_t now = clock_now();
     *ret_due = l->rate ? l->start + number * SECONDS(1) / l->rate : now;
-    if (l->count ? number >= l->count : *ret_due >= l->stop)
+    if (told_to_end || (l->count ? number >= l->count : *ret_due >= l->stop))
         return false;
     if (*ret_due > now) {
         uint64_t rest = *ret_due - now;
@@ -89,7 +96,7 @@ static int *open_idle(const struct load *l)
     for (size_t i = 0; i < l->idle; i++) {
         struct error e = {0};
         const struct target *t = &l->fleet.brokers[i % l->fleet.broker_count];
-        fds[i] = dial(t->host, t->port, clock_now() + SECONDS(10), &e);
+        fds[i] = dial(t->host, t->port, clock_now() + SECONDS(60), &e);
         if (fds[i] < 0)
             errx(1, "idle connection %zu: %s", i, e.text);
     }
@@ -186,7 +193,9 @@ int main(int argc, char **argv)
         {0}};
     const struct usage usage = {
         .synopsis = "encroot-load --state DIR --broker HOST:PORT --certificate FILE --volume UUID",
-        .about = "Play many guests that ask brokers for their keys. Prints figures as JSON.",
+        .about =
+            "Play many guests that ask brokers for their keys. Prints figures as JSON. SIGTERM\n"
+            "ends it before its time: no more guests come, and those that there are go on.",
         .options = options};
     struct machine_kind kind;
     struct error e = {0};
@@ -196,6 +205,7 @@ int main(int argc, char **argv)
     if (!l.state)
         errx(2, "--state is needed; see --help");
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGTERM, end_soon);
     mkdir(l.state, 0700);
     must(machine_kind_open(&kind, l.state,
                            strcmp(l.kind, "rsa") == 0 ? AUTHORITY_RSA : AUTHORITY_P521, &e),
