@@ -16,12 +16,13 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from ports import free_port
 
 PATIENCE = 60  # seconds, for anything
 
@@ -31,12 +32,6 @@ def programs():
     if not found:
         raise RuntimeError("no PostgreSQL in /usr/lib/postgresql: run tools/install-deps")
     return Path(found[-1])
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class PostgresServer:

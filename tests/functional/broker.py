@@ -7,12 +7,12 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import time
 import uuid
 from pathlib import Path
 
+from ports import free_port
 from program import ENCROOT, REFUSED, CommandTest, UnixConnection
 from sanitizer import SANITIZED
 
@@ -20,12 +20,6 @@ BUILD = ENCROOT.parent
 ENCROOTD = BUILD / "encrootd"
 LOAD = BUILD / "encroot-load"
 START_SECONDS = 60  # a busy machine, or a sanitizer
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def until(what, condition, seconds=60, every=0.05):

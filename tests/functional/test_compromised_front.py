@@ -10,6 +10,7 @@ import time
 import unittest
 import urllib.request
 
+from ports import free_port
 from program import ENCROOT, CommandTest
 from sanitizer import SANITIZED
 
@@ -20,11 +21,6 @@ SYSTEM = [line.split()[1] for line in LIST if line.startswith("system ")]
 WIRE = [line.split()[1] for line in LIST if line.startswith("wire ")]
 VOLUME = "-".join(["ab" * 4] + 3 * ["ab" * 2] + ["ab" * 6])  # what forged evidence asks for
 PATIENCE = 120  # seconds, for anything: the machine may be busy
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
 
 
 def eventually(condition, what):

@@ -17,7 +17,8 @@ import unittest
 import uuid
 from pathlib import Path
 
-from broker import Broker, BrokerTest, finish, free_port, load, until
+from broker import Broker, BrokerTest, finish, load, until
+from ports import free_port
 from program import ENCROOT, FAILED, REFUSED
 from sanitizer import SANITIZED
 
