@@ -75,8 +75,9 @@ class Broker:
         return ""
 
     def metric(self, name):
-        found = re.search(rf"^encroot_{name} (\d+)$", self.get("/metrics"), re.MULTILINE)
-        return int(found[1]) if found else None
+        """It waits where the processes are new ones in this moment."""
+        text = eventually(lambda: self.get("/metrics"), f"metrics\n{self.log()}")
+        return int(re.search(rf"^encroot_{name} (\d+)$", text, re.MULTILINE)[1])
 
     def dial(self):
         """Guests that wait: connections for the fronts to have."""
@@ -121,7 +122,7 @@ class CompromisedFrontTest(CommandTest):
             self.assertIsNone(broker.process.poll(), broker.log())
             for _ in range(2):  # one connection for each front, at least
                 broker.dial()
-            return (broker.metric("restarts_total") or 0) > 0
+            return broker.metric("restarts_total") > 0
 
         eventually(ended, f"the end of the attack\n{broker.log()}")
         if attack in WIRE:
@@ -201,7 +202,7 @@ class CompromisedFrontTest(CommandTest):
 
                 def ended():
                     broker.dial()
-                    return (broker.metric("restarts_total") or 0) > 0
+                    return broker.metric("restarts_total") > 0
 
                 eventually(ended, f"the end of the attack\n{broker.log()}")
                 broker.wait_for_outcome(name)
