@@ -294,20 +294,20 @@ class Unreachable(UnlockTest):
 
     def test_it_waits_for_a_guest_that_starts_late(self):
         guest = self.options()
-        late = []
-
-        def start():
-            time.sleep(1.5)
-            with socket.create_server(("127.0.0.1", guest.port)) as server:
-                late.append(server.accept())
-                late[0][0].close()
-
-        thread = threading.Thread(target=start)
-        thread.start()
-        result = self.unlock(guest, wait=4, status=UNREACHABLE)
-        thread.join()
-        self.assertEqual(len(late), 1)
-        self.assertRegex(result.stderr, r"(?m)^waiting up to 4 s for the guest")
+        with socket.socket() as late:
+            late.bind(("127.0.0.1", 0))
+            process = subprocess.Popen(
+                [ENCROOT, "unlock", "-i", "127.0.0.1", "-p", str(late.getsockname()[1]), "-m",
+                 guest.rim, "-f", "k/hash.json", "-d", "k", "--wait", "60"], cwd=self.folder,
+                text=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE)
+            self.addCleanup(process.stderr.close)
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
+            self.assertRegex(process.stderr.readline(), "^waiting up to 60 s for the guest")
+            late.settimeout(60)
+            late.listen()
+            late.accept()[0].close()
 
     def test_a_name_that_is_none(self):
         guest = self.options()
