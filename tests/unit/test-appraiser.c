@@ -511,10 +511,10 @@ static void bodies_have_a_limit(void **state) /* C8 */
     const struct bytes parts[] = {BYTES_OF(w->exporter), BYTES(large, EVIDENCE_JSON_MAX)};
     while (sent < 100 && channel_waiting(c) == 0) {
         assert_int_equal(channel_send(c, MESSAGE_EVIDENCE, ++sent, parts, 2, NULL), 0);
-        int r = channel_drain(c, clock_now() + SECONDS(2), NULL);
-        assert_true(r == 0 || r == -ETIMEDOUT);
+        int r = channel_drain(c, clock_now() + (sent < 32 ? PATIENCE : SECONDS(2)), NULL);
+        assert_true(r == 0 || (r == -ETIMEDOUT && sent >= 32));
     }
-    assert_true(sent >= 32 && sent < 50);
+    assert_true(sent < 50);
     /* A decision makes room. */
     for (uint64_t i = 1; i <= 10; i++) {
         _decision_ struct decision d = {0};

@@ -294,6 +294,12 @@ static void a_fleet_does_not_ask_every_broker(void **state)
     for (size_t i = 0; i < 3; i++)
         brokers[i] = start(&fakes[i]);
     open_room(&room, brokers, 3);
+    uint64_t begun = clock_now();
+    while (room.authenticated == 0 && clock_now() < begun + PATIENCE) {
+        room.ahead = begun - clock_now(); /* as if no time passed: the second's turn would come */
+        assert_null(turn(&room));
+    }
+    room.ahead = 0;
     for (uint64_t end = clock_now() + SECONDS(1); clock_now() < end;)
         assert_null(turn(&room));
     assert_int_equal(room.authenticated, 1);
