@@ -191,7 +191,8 @@ class Broker:
             connection.close()
 
     def monitor(self, path):
-        connection = http.client.HTTPConnection("127.0.0.1", self.monitor_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.monitor_port,
+                                                timeout=START_SECONDS)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()

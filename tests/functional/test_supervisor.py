@@ -92,10 +92,11 @@ class Broker(unittest.TestCase):
         self.addCleanup(self.kill)
 
     def kill(self):
+        pids = children(self.process.pid)  # they will be others' when it has gone
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        wait_until(lambda: not children(self.process.pid), "children outlive their supervisor")
+        wait_until(lambda: not any(map(is_ours, pids)), "children outlive their supervisor")
 
     def started(self, *arguments, **options):
         self.configure(*arguments, **options)
