@@ -685,10 +685,11 @@ class Faults(BrokerTest):
         self.assert_whole(broker, granted=int(records) + 4)
 
     @unittest.skipIf(SANITIZED, "libfaketime and the sanitizers' library both have to be first")
-    def test_the_clock_jumps_by_a_day(self):
+    def test_the_clock_jumps_by_days(self):
+        """By two, so that midnight on the way makes no two days one."""
         broker = self.broker()
         volume = self.owner.new_volume(broker)
-        for offset in (None, "+1d", "-1d"):
+        for offset in (None, "+2d", "-2d"):
             if offset:
                 broker.stop()
                 broker.environment.update({"LD_PRELOAD": faketime(self), "FAKETIME": offset})
@@ -696,7 +697,7 @@ class Faults(BrokerTest):
             self.assertEqual(load([broker], [volume], "--clients", 2, "--count", 3)["released"], 3)
         records = self.assert_whole(broker, granted=9)
         days = [r["time"][:10] for r in records]
-        self.assertEqual(len(set(days)), 3, days)
+        self.assertGreaterEqual(len(set(days)), 3, days)
 
     def test_reload_drops_nobody(self):
         broker = self.broker()
