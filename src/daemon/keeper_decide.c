@@ -85,14 +85,19 @@ void keeper_refuse_late(struct keeper *k, struct pair *p, uint64_t connection)
         answer(k, p, connection, OUTCOME_UNAVAILABLE, c.id, NULL);
 }
 
-/* Is this the text that the volume's seal speaks of? */
-static int check_policy(const struct store_volume *v, struct bytes text, struct error *err)
+/*
+ * Is this the text that the volume's seal speaks of? That the decision looks at the seal, too, is
+ * not enough: only the edition joins the two, and it has 63 bits. Who chooses what it is made of
+ * finds a policy of theirs and the volume as it is sealed with one edition.
+ */
+static int check_policy(const struct keeper *k, const struct store_volume *v, struct bytes text,
+                        struct error *err)
 {
     uint8_t found[32];
     int r = effective_digest(text, found, err);
     if (r == 0 && memcmp(found, v->effective_sha256, sizeof(found)) != 0)
         r = volume_not_sealed(v, "its policy was", err);
-    return r;
+    return r < 0 ? r : volume_check_seal(v, k->seals, err);
 }
 
 static int get_policy_once(struct keeper *k, const uint8_t uuid[16], uint64_t *edition,
@@ -108,7 +113,7 @@ static int get_policy_once(struct keeper *k, const uint8_t uuid[16], uint64_t *e
     r = store_policy_get(k->store, uuid, NULL, NULL, text, err);
     if (r == -ENOENT)
         return 0; /* a volume without one: an empty text, which passes nothing */
-    return r < 0 ? r : check_policy(&v, buffer_bytes(text), err);
+    return r < 0 ? r : check_policy(k, &v, buffer_bytes(text), err);
 }
 
 /*
@@ -125,7 +130,7 @@ static int get_policy(struct keeper *k, const uint8_t uuid[16], uint64_t *editio
         if (r == -EBADMSG)
             r = get_policy_once(k, uuid, edition, text, err);
     } while (r == -EBADMSG && *edition != before);
-    if (r != -EBADMSG)
+    if (r != -EBADMSG && r != -ENOKEY) /* of these two the decision tells the guest */
         return r;
     log_error(LOG_ERR, err, "policy");
     text->size = 0;

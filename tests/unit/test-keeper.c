@@ -112,6 +112,29 @@ static void a_policy_changed_past_the_broker_is_none(void **state)
     assert_true(file_holds("keeper.log", "past the broker", 15));
 }
 
+/* Not even for a moment: what was appraised by it could pass for the volume as it is sealed. */
+static void a_policy_whose_digest_nobody_sealed_is_none(void **state)
+{
+    struct keeper_world *w = *state;
+    static const char *const edits[] = {
+        "UPDATE policy SET effective = CAST('{}' AS BLOB); UPDATE volume SET effective_sha256 = "
+        "x'44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a'",
+        "UPDATE volume SET seal = randomblob(40)", /* under a key that is not here */
+    };
+    struct message_policy m;
+    uint8_t uuid[16];
+    add_volume(w, 1, (struct store_volume){0});
+    volume_uuid(uuid, 1);
+    for (size_t i = 0; i < ARRAY_SIZE(edits); i++) {
+        sqlite_run(edits[i]);
+        send_frame(&w->appraiser[0], MESSAGE_POLICY_WANTED, 0, BYTES_OF(uuid), BYTES_NONE);
+        struct bytes b = expect_frame(&w->appraiser[0], MESSAGE_POLICY, 0);
+        assert_int_equal(b.size, sizeof(m));
+        memcpy(&m, b.data, sizeof(m));
+        assert_true(m.edition == broker_store_edition(&w->b, 1));
+    }
+}
+
 static void a_policy_that_changed_is_told_and_the_connection_decided_after(void **state)
 {
     struct keeper_world *w = *state;
@@ -961,6 +984,7 @@ int main(void)
         T(policies_are_told_with_their_edition),
         T(a_volume_that_lost_its_policy_is_told_to_have_none),
         T(a_policy_changed_past_the_broker_is_none),
+        T(a_policy_whose_digest_nobody_sealed_is_none),
         T(a_policy_that_changed_is_told_and_the_connection_decided_after),
         T(an_open_connection_is_not_forgotten),
         T(a_connection_that_is_long_over_is_refused),
