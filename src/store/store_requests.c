@@ -46,6 +46,15 @@ static int put_request(void *arg, const struct db_value *c, struct error *err)
     return 0;
 }
 
+/* Tables that somebody else made compare as they like: text is larger than any number. */
+static bool is_wanted(const struct store_request *q, const uint8_t volume[16],
+                      const uint8_t attester[STORE_ATTESTER_SIZE], time_t now)
+{
+    return memcmp(q->volume, volume, sizeof(q->volume)) == 0 &&
+           memcmp(q->attester, attester, sizeof(q->attester)) == 0 && q->expires > now &&
+           q->state != STORE_REQUEST_USED;
+}
+
 int store_request_find(struct store *s, const uint8_t volume[16],
                        const uint8_t attester[STORE_ATTESTER_SIZE], time_t now,
                        struct store_request *ret, struct error *err)
@@ -55,8 +64,14 @@ int store_request_find(struct store *s, const uint8_t volume[16],
                                  db_bytes(BYTES(attester, STORE_ATTESTER_SIZE)), db_int(now),
                                  db_int(STORE_REQUEST_USED)};
     int r = store_read(s, STATEMENT_REQUEST_FIND, p, put_request, &one, err);
-    return r != 0 ? (r < 0 ? r : 0)
-                  : error_set(err, ENOENT, "%s: no request of this volume and guest", s->db->name);
+    if (r == 0)
+        return error_set(err, ENOENT, "%s: no request of this volume and guest", s->db->name);
+    if (r > 0 && !is_wanted(ret, volume, attester, now))
+        return error_set(err, EUCLEAN,
+                         "%s: it found a request that was not asked for: the database was changed "
+                         "by other means",
+                         s->db->name);
+    return r < 0 ? r : 0;
 }
 
 int store_request_get(struct store *s, const char *id, struct store_request *ret, struct error *err)

@@ -646,6 +646,25 @@ static void an_approval_that_nobody_gave_is_none(void **state)
     }
 }
 
+/* Nor when the database takes its end for later than now. */
+static void an_approval_ends_whatever_the_database_says(void **state)
+{
+    struct world *w = *state;
+    add(w, 1, by_hand);
+    assert_outcome(w, passing(w, 1), OUTCOME_PENDING, "volume.approval");
+    set_request(w, STORE_REQUEST_APPROVED);
+    sqlite_run("CREATE TABLE other (id TEXT PRIMARY KEY, volume, attester, state, peer, created, "
+               "seen, expires, count, decided_by, seal); "
+               "INSERT INTO other SELECT * FROM request; UPDATE other SET expires = "
+               "CAST(expires AS TEXT); DROP TABLE request; ALTER TABLE other RENAME TO request");
+    w->now += 601;
+    struct decision_case c = passing(w, 1);
+    assert_int_equal(decide(w, &c, 1), -EUCLEAN);
+    assert_int_equal(c.outcome, OUTCOME_UNAVAILABLE);
+    assert_null(c.secret);
+    decision_case_free(&c);
+}
+
 /* ---- a store that fails ---- */
 static void a_store_that_fails_in_the_middle_releases_nothing(void **state) /* K1 */
 {
@@ -749,6 +768,7 @@ int main(void)
         T(what_was_changed_past_the_broker_releases_nothing),
         T(a_seal_under_an_unknown_key_is_none),
         T(an_approval_that_nobody_gave_is_none),
+        T(an_approval_ends_whatever_the_database_says),
         T(a_store_that_fails_in_the_middle_releases_nothing),
         T(a_store_that_is_gone_makes_everything_unavailable),
         T(each_of_a_mixed_batch_has_its_record_in_order),
