@@ -198,14 +198,14 @@ static int on_swtpm_control(struct tpm_watch *w, struct error *err)
             return 0;
         if (got <= 0 && w->shutdown)
             return 1;
-        return error_set(err, EPROTO, "swtpm: %s", got > 0 ? "spoke unasked" : "has ended");
+        return error_set(err, EPROTO, "swtpm %s", got > 0 ? "spoke unasked" : "has ended");
     }
     got = recv(w->swtpm_control, w->answer + w->answer_size,
                w->pending->answer_size - w->answer_size, MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
     if (got <= 0)
-        return error_set(err, EPIPE, "swtpm: has ended");
+        return error_set(err, EPIPE, "swtpm has ended");
     w->answer_size += (size_t)got;
     if (!control_answer_complete(w->pending, w->answer, &w->answer_size))
         return 0;
@@ -267,7 +267,7 @@ static int on_swtpm_data(struct tpm_watch *w, struct error *err)
             close_fd(&w->swtpm_data);
             return 0;
         }
-        return error_set(err, EPIPE, "swtpm: %s", got > 0 ? "answered unasked" : "has ended");
+        return error_set(err, EPIPE, "swtpm %s", got > 0 ? "answered unasked" : "has ended");
     }
     w->response_size += (size_t)got;
     uint32_t size = tpm_message_size(BYTES(w->response, w->response_size));
