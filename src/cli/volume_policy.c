@@ -35,6 +35,13 @@ static int show(const struct arguments *a, const struct admin_client *c, const c
         return r;
     const json_t *policy = json_object_get(answer, a->effective ? "effective" : "policy");
     long long revision = (long long)admin_number(answer, "revision");
+    if (a->output && volume_is_unsealed(answer))
+        return error_hint(err,
+                          error_set(err, EKEYREJECTED,
+                                    "%s: is unsealed, changed past the broker: nothing is written",
+                                    ref),
+                          "without -o its policy is shown; `encroot volume seal` takes it over");
+    volume_warn_unsealed(ref, answer);
     if (a->admin.json) {
         admin_print_json(answer);
         return 0;

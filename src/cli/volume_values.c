@@ -100,6 +100,7 @@ static int show(const struct arguments *a, const struct admin_client *c, const c
     json_t *text = json_object_get(answer, "text");
     if (!json_is_object(text))
         return error_set(err, EPROTO, "the broker's answer holds no reference values");
+    volume_warn_unsealed(ref, answer);
     admin_print_json(a->admin.json ? answer : text); /* as a file it can be used: hash.json */
     return 0;
 }

@@ -40,15 +40,22 @@ static size_t count_valid(const json_t *volume)
     return n;
 }
 
-bool volume_is_unsealed(const json_t *volume)
+bool volume_is_unsealed(const json_t *answer)
 {
-    return json_is_false(json_object_get(volume, "sealed"));
+    return json_is_false(json_object_get(answer, "sealed"));
+}
+
+void volume_warn_unsealed(const char *ref, const json_t *answer)
+{
+    if (volume_is_unsealed(answer))
+        plain_line(stderr,
+                   "encroot: %s is unsealed: this may be what somebody wrote into the "
+                   "broker's database who may not",
+                   ref);
 }
 
 static const char *state(const json_t *volume)
 {
-    if (volume_is_unsealed(volume))
-        return "unsealed";
     return json_is_true(json_object_get(volume, "enabled")) ? "enabled" : "disabled";
 }
 
@@ -75,7 +82,7 @@ void volume_line(struct table *t, const json_t *volume)
     volume_rate(volume, rate, sizeof(rate));
     table_add(t, admin_text(volume, "name"));
     table_add(t, admin_text(volume, "uuid"));
-    table_add(t, state(volume));
+    table_add(t, volume_is_unsealed(volume) ? "unsealed" : state(volume));
     table_add(t, admin_text(volume, "approval"));
     table_addf(t, "%zu of %zu", count_valid(volume),
                json_array_size(json_object_get(volume, "values")));
@@ -119,7 +126,7 @@ int volume_print(const json_t *volume, struct error *err)
     plain_line(stdout, "%-12s %s", "uuid", admin_text(volume, "uuid"));
     plain_line(stdout, "%-12s %s%s", "state", state(volume),
                volume_is_unsealed(volume)
-                   ? ": changed past the broker, refused until `encroot volume seal`"
+                   ? ", but unsealed: changed past the broker, refused until `encroot volume seal`"
                    : "");
     plain_line(stdout, "%-12s %s", "approval", admin_text(volume, "approval"));
     plain_line(stdout, "%-12s %s", "rate", *rate ? rate : "no limit");

@@ -7,8 +7,10 @@
 
 /* -EPROTO unless it has what every volume has, of the right types. */
 int volume_check(const json_t *volume, struct error *err) _must_use_;
-/* Changed past its broker, which tells so. */
-bool volume_is_unsealed(const json_t *volume);
+/* Of any answer about a volume: it was changed past its broker, which tells so. */
+bool volume_is_unsealed(const json_t *answer);
+/* On stderr, for whoever goes by what is printed of it. */
+void volume_warn_unsealed(const char *ref, const json_t *answer);
 /* A line of the table whose heads are volume_heads. */
 extern const char *const volume_heads[];
 void volume_line(struct table *t, const json_t *volume);

@@ -250,7 +250,7 @@ class FakeBroker:
 
     def do_policy(self, ref, query, data):
         v = self.find(ref)
-        return {"revision": v["revision"], "policy": v["policy"], "effective": self.effective(v)}
+        return {"revision": v["revision"], "sealed": v.get("sealed", True), "policy": v["policy"], "effective": self.effective(v)}
 
     def changed(self, v):
         v["revision"] += 1
@@ -280,7 +280,8 @@ class FakeBroker:
         return v, v["values"][int(number) - 1]
 
     def do_values(self, ref, number, query, data):
-        return self.version(ref, number)[1]
+        v, x = self.version(ref, number)
+        return {**x, "sealed": v.get("sealed", True)}
 
     def do_set_values(self, ref, number, query, data):
         v, x = self.version(ref, number)

@@ -46,6 +46,10 @@ class BrokerTest(CommandTest):
         self.address = self.start()
         self.prepare()
 
+    def unseal(self):
+        for v in self.broker.volumes.values():
+            v["sealed"] = False
+
     def prepare(self):
         subprocess.run([FORGE, self.folder], check=True, capture_output=True)
         key = self.folder / "key.bin"
@@ -291,6 +295,22 @@ class VolumeCommands(BrokerTest):
         self.assertIs(self.json_of("volume", "seal", "web-1", "--yes")["sealed"], True)
         self.assertIn(f"web-1 ({UUID}): sealed", self.volume("seal", "web-1", "--yes").stdout)
 
+    def test_unsealed(self):
+        self.add("--name", "web-1", "-f", "hash.json")
+        self.unseal()
+        self.assertIn("unsealed", self.volume("list").stdout)
+        self.assertRegex(self.volume("show", "web-1").stdout, r"enabled, but unsealed.*volume seal")
+        for command in ["policy"], ["policy", "--effective"], ["values", "--show", "1"]:
+            result = self.volume(*command, "web-1")
+            self.assertIn("web-1 is unsealed", result.stderr)
+            json.loads(result.stdout)
+        result = self.volume("policy", "web-1", "-o", "taken.json", status=REFUSED)
+        self.assertIn("nothing is written", result.stderr)
+        self.assertFalse((self.folder / "taken.json").exists())
+        self.assertIn("--yes takes it over", self.volume("seal", "web-1", status=USAGE).stderr)
+        self.volume("seal", "web-1", "--yes")
+        self.assertEqual(self.volume("policy", "web-1", "-o", "taken.json").stderr, "")
+
     def test_rewrap(self):
         self.add()
         self.assertEqual(self.json_of("vault", "rewrap")["failed"], 0)
@@ -319,7 +339,12 @@ class RealAdministration(VolumeCommands):
             process.wait(timeout=60)
         self.addCleanup(stop)
         self.assertTrue(process.stdout.readline(), (self.folder / "log").read_text())
+        self.database = place / "broker.db"
         return f"unix:{place}/admin.sock"
+
+    def unseal(self):
+        subprocess.run(["sqlite3", "-cmd", ".timeout 60000", self.database,
+                        "UPDATE volume SET rate_count = 1, rate_seconds = 60"], check=True)
 
 
 class Fake(BrokerTest):
