@@ -160,38 +160,36 @@ int admin_read_settings(json_t *j, struct store_volume *v, struct error *err) _m
 /* The same members, all of them. */
 int admin_put_settings(json_t *j, const struct store_volume *v) _must_use_;
 
-/* ---- admin_values.c ---- */
-struct admin_versions {
-    struct store_values *list;
+/* ---- admin_volume.c ---- */
+/* A volume, and what its effective policy is made of; all of it in memory, so that what is checked
+ * is what is used. */
+struct admin_volume {
+    struct store_volume volume;
+    struct buffer policy; /* the owner's */
+    struct buffer effective;
+    struct store_values *values; /* in order of version */
     size_t count;
 };
-void admin_versions_free(struct admin_versions *v);
+void admin_volume_free(struct admin_volume *a);
+#define _admin_volume_ _cleanup_(admin_volume_free)
 
-/* ---- admin_seals.c ---- */
-/* What a volume's policy is made of, as the store has it: inside a transaction. */
-struct admin_sources {
-    struct buffer policy;           /* the owner's */
-    struct admin_versions versions; /* the text of those that are not valid is not kept */
-    uint8_t sha256[32];             /* of all of it */
-};
-int admin_sources_load(struct admin_call *c, const uint8_t uuid[16], const char *policy,
-                       struct admin_sources *ret, struct error *err) _must_use_;
-void admin_sources_free(struct admin_sources *s);
-/*
- * Is all of the volume as an administrator left it? -EBADMSG. Before anything is made of it: what
- * was changed past the broker must not be sealed by a change of something else.
- */
-int admin_check_seals(struct admin_call *c, const struct store_volume *v,
-                      struct error *err) _must_use_;
-/* Sets v's digests and its seal. `sources`: admin_sources.sha256. */
-int admin_seal(struct admin_call *c, struct store_volume *v, struct bytes effective,
-               const uint8_t sources[32], struct error *err) _must_use_;
-/* Makes the effective policy anew of what the store has now, and the seal; inside a transaction.
- * `policy`: the owner's new one; NULL: the one that is there. */
-int admin_policy_renew(struct admin_call *c, struct store_volume *v, json_t *policy,
+/* The one of the path, as the store has it: inside a transaction. */
+int admin_volume_load(struct admin_call *c, struct admin_volume *a, struct error *err) _must_use_;
+/* Is all of it as an administrator left it? -EBADMSG; -ENOKEY: nobody can say. */
+int admin_volume_check(struct admin_call *c, const struct admin_volume *a,
                        struct error *err) _must_use_;
-int admin_seal_volume(struct admin_call *c, struct error *err);
+/* Both: for whoever makes something of it. What was changed past the broker must not be sealed by a
+ * change of something else. */
+int admin_volume_open(struct admin_call *c, struct admin_volume *a, struct error *err) _must_use_;
+/* At the end; `v` is taken over, and empty then. */
+int admin_volume_add_values(struct admin_volume *a, struct store_values *v,
+                            struct error *err) _must_use_;
+/* Makes the effective policy of the policy and the values, the digests and the seal. */
+int admin_volume_seal(struct admin_call *c, struct admin_volume *a, struct error *err) _must_use_;
+/* The same, and keeps what was made, and the owner's policy: a new revision. */
+int admin_volume_save(struct admin_call *c, struct admin_volume *a, struct error *err) _must_use_;
 
+/* ---- admin_values.c ---- */
 /* {"label", "text"}: `label` may be absent; the text must be reference values. */
 int admin_read_values(json_t *j, const char *where, struct store_values *ret,
                       struct error *err) _must_use_;
@@ -211,6 +209,7 @@ int admin_list_volumes(struct admin_call *c, struct error *err);
 int admin_get_volume(struct admin_call *c, struct error *err);
 int admin_change_volume(struct admin_call *c, struct error *err);
 int admin_remove_volume(struct admin_call *c, struct error *err);
+int admin_seal_volume(struct admin_call *c, struct error *err);
 int admin_add_volume(struct admin_call *c, struct error *err);
 int admin_export_volume(struct admin_call *c, struct error *err);
 int admin_get_policy(struct admin_call *c, struct error *err);

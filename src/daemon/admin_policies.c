@@ -2,58 +2,70 @@
 #include "daemon/admin.h"
 
 #include <inttypes.h>
+#include <string.h>
 
-int admin_get_policy(struct admin_call *c, struct error *err)
+static int look(struct admin_call *c, void *arg, struct error *err)
 {
-    _store_volume_ struct store_volume v = {0};
-    _buffer_ struct buffer policy = {0};
-    _buffer_ struct buffer effective = {0};
+    _admin_volume_ struct admin_volume a = {0};
     _json_ json_t *owners = NULL;
     _json_ json_t *whole = NULL;
-    uint64_t revision;
-    int r = admin_find_volume(c, c->words[0], &v, err);
+    json_t **result = arg;
+    int r = admin_volume_load(c, &a, err);
     if (r == 0)
-        r = store_policy_get(c->admin->store, v.uuid, &revision, &policy, &effective, err);
+        r = admin_parse_stored(&owners, buffer_bytes(&a.policy), "the stored policy", err);
     if (r == 0)
-        r = admin_parse_stored(&owners, buffer_bytes(&policy), "the stored policy", err);
-    if (r == 0)
-        r = admin_parse_stored(&whole, buffer_bytes(&effective), "the stored effective policy",
+        r = admin_parse_stored(&whole, buffer_bytes(&a.effective), "the stored effective policy",
                                err);
     if (r < 0)
         return r;
-    return admin_reply_json(c, 200,
-                            json_pack("{s:I, s:O, s:O}", "revision", (json_int_t)revision, "policy",
-                                      owners, "effective", whole),
-                            err);
+    *result = json_pack("{s:I, s:b, s:O, s:O}", "revision", (json_int_t)a.volume.revision, "sealed",
+                        admin_volume_check(c, &a, NULL) == 0, "policy", owners, "effective", whole);
+    return 0;
+}
+
+int admin_get_policy(struct admin_call *c, struct error *err)
+{
+    json_t *result = NULL;
+    int r = admin_look(c, look, &result, err);
+    return r < 0 ? r : admin_reply_json(c, 200, result, err);
 }
 
 struct policy_change {
     json_t *policy;
     uint64_t revision; /* 0: whatever it is */
-    struct store_volume volume;
     json_t *result;
 };
 
+static int put_policy(struct buffer *to, const json_t *policy, struct error *err)
+{
+    _free_ char *text = json_dumps(policy, JSON_COMPACT);
+    to->size = 0;
+    return text && buffer_append(to, text, strlen(text)) == 0
+               ? 0
+               : error_set(err, ENOMEM, "out of memory");
+}
+
 static int set(struct admin_call *c, void *arg, struct error *err)
 {
-    struct policy_change *a = arg;
-    int r = admin_find_volume(c, c->words[0], &a->volume, err);
-    if (r == 0)
-        r = admin_check_seals(c, &a->volume, err);
+    _admin_volume_ struct admin_volume a = {0};
+    struct policy_change *p = arg;
+    int r = admin_volume_open(c, &a, err);
     if (r < 0)
         return r;
-    if (a->revision && a->revision != a->volume.revision)
+    if (p->revision && p->revision != a.volume.revision)
         return error_hint(err,
                           error_set(err, ESTALE,
                                     "the policy is at revision %" PRIu64 " by now, not %" PRIu64,
-                                    a->volume.revision, a->revision),
+                                    a.volume.revision, p->revision),
                           "someone else changed it: read it again, and apply the change to that");
-    r = admin_policy_renew(c, &a->volume, a->policy, err);
+    r = put_policy(&a.policy, p->policy, err);
+    if (r == 0)
+        r = admin_volume_save(c, &a, err);
     if (r < 0)
         return r;
-    change_note(&c->change, CHANGE_POLICY_SET, a->volume.uuid, "revision %" PRIu64,
-                a->volume.revision);
-    return admin_volume_json(c, &a->volume, &a->result, err);
+    change_note(&c->change, CHANGE_POLICY_SET, a.volume.uuid, "revision %" PRIu64,
+                a.volume.revision);
+    return admin_volume_json(c, &a.volume, &p->result, err);
 }
 
 int admin_set_policy(struct admin_call *c, struct error *err)
@@ -67,7 +79,6 @@ int admin_set_policy(struct admin_call *c, struct error *err)
         r = json_get_uint(c->body, "revision", INT64_MAX, &a.revision, "request", err);
     if (r == 0)
         r = admin_change(c, set, &a, err);
-    store_volume_free(&a.volume);
     if (r < 0) {
         json_decref(a.result);
         return r;

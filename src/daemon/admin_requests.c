@@ -58,6 +58,16 @@ int admin_list_requests(struct admin_call *c, struct error *err)
         c, 200, json_pack("{s:O, s:b}", "requests", out, "more", n > REQUESTS_MAX), err);
 }
 
+/* What the operator saw of it: whose it is, from where, and the volume's name. */
+static int check_seals(struct admin_call *c, const struct store_request *q, struct error *err)
+{
+    _store_volume_ struct store_volume v = {0};
+    int r = request_check_seal(q, c->admin->seals, err);
+    if (r == 0)
+        r = store_volume_get(c->admin->store, q->volume, &v, err);
+    return r < 0 ? r : volume_check_seal(&v, c->admin->seals, err);
+}
+
 struct decision {
     enum store_request_state state;
     enum change_action action;
@@ -84,7 +94,7 @@ static int decide(struct admin_call *c, void *arg, struct error *err)
     if (q->expires && q->expires <= now)
         return error_hint(err, error_set(err, EALREADY, "the request has expired"),
                           "the guest asks again if it still waits");
-    r = request_check_seal(q, c->admin->seals, err);
+    r = check_seals(c, q, err);
     if (r < 0)
         return r;
     q->state = d->state;

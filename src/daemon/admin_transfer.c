@@ -2,8 +2,6 @@
 #include "daemon/admin.h"
 #include "base/hex.h"
 #include "crypto/base64.h"
-#include "daemon/effective_policy.h"
-#include "daemon/seals.h"
 
 #include <string.h>
 
@@ -11,22 +9,15 @@
 #define WHERE "request"
 
 struct arrival {
-    struct store_volume volume;
+    struct admin_volume whole;
     struct secret *secret;
-    json_t *policy; /* borrowed */
-    struct admin_versions versions;
-    struct buffer effective;
-    char *text; /* of the policy */
     json_t *result;
 };
 
 static void arrival_free(struct arrival *a)
 {
-    store_volume_free(&a->volume);
+    admin_volume_free(&a->whole);
     secret_free(a->secret);
-    admin_versions_free(&a->versions);
-    buffer_free(&a->effective);
-    free(a->text);
     json_decref(a->result);
 }
 
@@ -79,7 +70,7 @@ static int read_version(json_t *j, size_t i, struct store_values *ret, struct er
     return r;
 }
 
-static int read_versions(json_t *j, struct admin_versions *ret, struct error *err)
+static int read_versions(json_t *j, struct admin_volume *to, struct error *err)
 {
     json_t *list;
     if (!json_object_get(j, "values"))
@@ -88,13 +79,23 @@ static int read_versions(json_t *j, struct admin_versions *ret, struct error *er
     size_t n = r == 0 ? json_array_size(list) : 0;
     if (n > ADMIN_LIST_MAX)
         return error_set(err, EINVAL, WHERE ": \"values\": at most %d versions", ADMIN_LIST_MAX);
-    ret->list = calloc(n + 1, sizeof(*ret->list));
-    if (!ret->list)
-        return error_set(err, ENOMEM, "out of memory");
     for (size_t i = 0; r == 0 && i < n; i++) {
-        r = read_version(json_array_get(list, i), i, &ret->list[i], err);
-        ret->count = r == 0 ? i + 1 : i;
+        struct store_values v = {0};
+        r = read_version(json_array_get(list, i), i, &v, err);
+        if (r == 0)
+            r = admin_volume_add_values(to, &v, err);
+        buffer_free(&v.text);
     }
+    return r;
+}
+
+static int read_policy(json_t *j, struct buffer *ret, struct error *err)
+{
+    json_t *policy;
+    int r = json_get_object(j, "policy", &policy, WHERE, err);
+    _free_ char *text = r == 0 ? json_dumps(policy, JSON_COMPACT) : NULL;
+    if (r == 0 && (!text || buffer_append(ret, text, strlen(text)) < 0))
+        r = error_set(err, ENOMEM, "out of memory");
     return r;
 }
 
@@ -127,52 +128,48 @@ static int read_arrival(json_t *j, struct arrival *a, struct error *err)
                                         "not_before", "not_after", "rate",    NULL};
     int r = json_only_keys(j, known, WHERE, err);
     if (r == 0)
-        r = read_identity(j, &a->volume, err);
+        r = read_identity(j, &a->whole.volume, err);
     if (r == 0)
         r = read_secret(j, &a->secret, err);
     if (r == 0)
-        r = json_get_object(j, "policy", &a->policy, WHERE, err);
-    if (r == 0)
-        r = read_versions(j, &a->versions, err);
-    if (r == 0)
-        r = effective_policy_make(&a->effective, a->policy, a->volume.uuid, a->versions.list,
-                                  a->versions.count, err);
-    if (r == 0 && !(a->text = json_dumps(a->policy, JSON_COMPACT)))
-        r = error_set(err, ENOMEM, "out of memory");
-    return r;
+        r = read_policy(j, &a->whole.policy, err);
+    return r < 0 ? r : read_versions(j, &a->whole, err);
+}
+
+static int add_values(struct admin_call *c, const struct arrival *a, struct error *err)
+{
+    uint32_t version;
+    for (size_t i = 0; i < a->whole.count; i++) {
+        int r = store_values_add(c->admin->store, a->whole.volume.uuid, &a->whole.values[i],
+                                 &version, err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
 }
 
 static int add(struct admin_call *c, void *arg, struct error *err)
 {
     struct arrival *a = arg;
+    const struct admin_volume *w = &a->whole;
     struct store *s = c->admin->store;
-    uint32_t version;
-    int r = store_volume_add(s, &a->volume, BYTES_STR(a->text), buffer_bytes(&a->effective), err);
+    int r =
+        store_volume_add(s, &w->volume, buffer_bytes(&w->policy), buffer_bytes(&w->effective), err);
     if (r == -EEXIST)
         return error_hint(err,
                           error_set(err, EEXIST,
                                     "there is a volume of this UUID or the name \"%s\"",
-                                    a->volume.name),
+                                    w->volume.name),
                           "`encroot volume show` shows it; `encroot volume remove` forgets it and "
                           "its secret");
-    for (size_t i = 0; r == 0 && i < a->versions.count; i++)
-        r = store_values_add(s, a->volume.uuid, &a->versions.list[i], &version, err);
+    if (r == 0)
+        r = add_values(c, a, err);
     if (r < 0)
         return r;
-    change_note(&c->change, CHANGE_VOLUME_ADD, a->volume.uuid, "%s", a->volume.name);
+    change_note(&c->change, CHANGE_VOLUME_ADD, w->volume.uuid, "%s", w->volume.name);
     _store_volume_ struct store_volume now = {0};
-    r = store_volume_get(s, a->volume.uuid, &now, err);
+    r = store_volume_get(s, w->volume.uuid, &now, err);
     return r < 0 ? r : admin_volume_json(c, &now, &a->result, err);
-}
-
-static int seal(struct admin_call *c, struct arrival *a, struct error *err)
-{
-    uint8_t sources[32];
-    struct digest_stream *s = sources_begin(BYTES_STR(a->text));
-    for (size_t i = 0; i < a->versions.count; i++)
-        sources_add(s, &a->versions.list[i]);
-    int r = sources_end(s, sources, err);
-    return r < 0 ? r : admin_seal(c, &a->volume, buffer_bytes(&a->effective), sources, err);
 }
 
 /* The keeper is asked before the transaction begins: it writes to the same store. */
@@ -181,9 +178,9 @@ int admin_add_volume(struct admin_call *c, struct error *err)
     struct arrival a = {0};
     int r = read_arrival(c->body, &a, err);
     if (r == 0)
-        r = admin_vault_wrap(c->admin, a.volume.uuid, a.secret, &a.volume.wrapped, err);
+        r = admin_vault_wrap(c->admin, a.whole.volume.uuid, a.secret, &a.whole.volume.wrapped, err);
     if (r == 0)
-        r = seal(c, &a, err);
+        r = admin_volume_seal(c, &a.whole, err);
     if (r == 0)
         r = admin_change(c, add, &a, err);
     if (r == 0)
@@ -198,46 +195,36 @@ struct departure {
     json_t *out;
 };
 
-static int put_versions(struct admin_call *c, const uint8_t uuid[16], json_t *list,
-                        struct error *err)
+static int put_versions(const struct admin_volume *a, json_t *list, struct error *err)
 {
-    struct store_values v = {0};
-    uint32_t after = 0;
-    int n, r = 0;
-    while ((n = store_values_list(c->admin->store, uuid, after, &v, 1, err)) == 1) {
+    int r = 0;
+    for (size_t i = 0; i < a->count && r == 0; i++) {
+        const struct store_values *v = &a->values[i];
         json_t *text = NULL;
-        r = admin_parse_stored(&text, buffer_bytes(&v.text), "the stored reference values", err);
-        if (r == 0 && json_array_append_new(list, json_pack("{s:s, s:b, s:o}", "label", v.label,
-                                                            "valid", v.valid, "text", text)) < 0)
+        r = admin_parse_stored(&text, buffer_bytes(&v->text), "the stored reference values", err);
+        if (r == 0 && json_array_append_new(list, json_pack("{s:s, s:b, s:o}", "label", v->label,
+                                                            "valid", v->valid, "text", text)) < 0)
             r = error_set(err, ENOMEM, "out of memory");
-        buffer_free(&v.text);
-        if (r < 0)
-            return r;
-        after = v.version;
-        v = (struct store_values){0};
     }
-    return n < 0 ? n : 0;
+    return r;
 }
 
 /* In one transaction, so that all of it is of one time. */
 static int collect(struct admin_call *c, void *arg, struct error *err)
 {
     struct departure *d = arg;
-    _buffer_ struct buffer text = {0};
+    _admin_volume_ struct admin_volume a = {0};
     _json_ json_t *policy = NULL;
     _json_ json_t *values = json_array();
-    uint64_t revision;
-    int r = admin_find_volume(c, c->words[0], &d->volume, err);
+    int r = admin_volume_open(c, &a, err);
     if (r == 0)
-        r = admin_check_seals(c, &d->volume, err);
+        r = admin_parse_stored(&policy, buffer_bytes(&a.policy), "the stored policy", err);
     if (r == 0)
-        r = store_policy_get(c->admin->store, d->volume.uuid, &revision, &text, NULL, err);
-    if (r == 0)
-        r = admin_parse_stored(&policy, buffer_bytes(&text), "the stored policy", err);
-    if (r == 0)
-        r = put_versions(c, d->volume.uuid, values, err);
+        r = put_versions(&a, values, err);
     if (r < 0)
         return r;
+    d->volume = a.volume;
+    a.volume = (struct store_volume){0};
     d->out =
         json_pack("{s:i, s:o}", "version", TRANSFER_VERSION, "uuid", admin_uuid(d->volume.uuid));
     if (!d->out || admin_put_settings(d->out, &d->volume) |

@@ -13,18 +13,18 @@ struct addition {
 
 static int add(struct admin_call *c, void *arg, struct error *err)
 {
-    _store_volume_ struct store_volume v = {0};
+    _admin_volume_ struct admin_volume v = {0};
     struct addition *a = arg;
-    int r = admin_find_volume(c, c->words[0], &v, err);
+    int r = admin_volume_open(c, &v, err);
     if (r == 0)
-        r = admin_check_seals(c, &v, err);
-    if (r == 0)
-        r = store_values_add(c->admin->store, v.uuid, &a->values, &a->version, err);
-    if (r == 0)
-        r = admin_policy_renew(c, &v, NULL, err);
-    change_note(&c->change, CHANGE_VALUES_ADD, v.uuid, "version %u \"%s\"", a->version,
+        r = store_values_add(c->admin->store, v.volume.uuid, &a->values, &a->version, err);
+    if (r < 0)
+        return r;
+    change_note(&c->change, CHANGE_VALUES_ADD, v.volume.uuid, "version %u \"%s\"", a->version,
                 a->values.label);
-    return r;
+    a->values.version = a->version;
+    r = admin_volume_add_values(&v, &a->values, err);
+    return r < 0 ? r : admin_volume_save(c, &v, err);
 }
 
 int admin_read_values(json_t *j, const char *where, struct store_values *ret, struct error *err)
@@ -84,54 +84,72 @@ static int no_version(uint32_t version, struct error *err)
     return error_set(err, ENOENT, "the volume has no version %u of reference values", version);
 }
 
-static json_t *values_json(const struct store_values *v)
+static json_t *values_json(const struct store_values *v, bool sealed)
 {
     json_t *text = NULL;
     if (admin_parse_stored(&text, buffer_bytes(&v->text), "the stored reference values", NULL) < 0)
         text = json_null();
-    return json_pack("{s:I, s:b, s:o, s:s, s:o}", "version", (json_int_t)v->version, "valid",
-                     v->valid, "created", admin_time(v->created), "label", v->label, "text", text);
+    return json_pack("{s:I, s:b, s:o, s:s, s:o, s:b}", "version", (json_int_t)v->version, "valid",
+                     v->valid, "created", admin_time(v->created), "label", v->label, "text", text,
+                     "sealed", sealed);
+}
+
+static struct store_values *find_version(const struct admin_volume *v, uint32_t version)
+{
+    for (size_t i = 0; i < v->count; i++)
+        if (v->values[i].version == version)
+            return &v->values[i];
+    return NULL;
+}
+
+struct look {
+    uint32_t version;
+    json_t *result;
+};
+
+static int look(struct admin_call *c, void *arg, struct error *err)
+{
+    _admin_volume_ struct admin_volume v = {0};
+    struct look *l = arg;
+    int r = admin_volume_load(c, &v, err);
+    const struct store_values *values = r == 0 ? find_version(&v, l->version) : NULL;
+    if (r == 0 && !values)
+        r = no_version(l->version, err);
+    if (r == 0)
+        l->result = values_json(values, admin_volume_check(c, &v, NULL) == 0);
+    return r;
 }
 
 int admin_get_values(struct admin_call *c, struct error *err)
 {
-    _store_volume_ struct store_volume v = {0};
-    struct store_values values = {0};
-    uint32_t version;
-    int r = read_version(c->words[1], &version, err);
+    struct look l = {0};
+    int r = read_version(c->words[1], &l.version, err);
     if (r == 0)
-        r = admin_find_volume(c, c->words[0], &v, err);
-    if (r < 0)
-        return r;
-    int n = store_values_list(c->admin->store, v.uuid, version - 1, &values, 1, err);
-    if (n < 0)
-        return n;
-    r = n == 1 && values.version == version ? admin_reply_json(c, 200, values_json(&values), err)
-                                            : no_version(version, err);
-    buffer_free(&values.text);
-    return r;
+        r = admin_look(c, look, &l, err);
+    return r < 0 ? r : admin_reply_json(c, 200, l.result, err);
 }
 
 struct validity {
     uint32_t version;
     bool valid;
-    struct store_volume volume;
 };
 
 static int set_validity(struct admin_call *c, void *arg, struct error *err)
 {
-    struct validity *a = arg;
-    int r = admin_find_volume(c, c->words[0], &a->volume, err);
+    _admin_volume_ struct admin_volume v = {0};
+    const struct validity *a = arg;
+    int r = admin_volume_open(c, &v, err);
+    struct store_values *values = r == 0 ? find_version(&v, a->version) : NULL;
+    if (r == 0 && !values)
+        r = no_version(a->version, err);
     if (r == 0)
-        r = admin_check_seals(c, &a->volume, err);
+        r = store_values_set_valid(c->admin->store, v.volume.uuid, a->version, a->valid, err);
     if (r < 0)
         return r;
-    r = store_values_set_valid(c->admin->store, a->volume.uuid, a->version, a->valid, err);
-    if (r == -ENOENT)
-        return no_version(a->version, err);
-    change_note(&c->change, a->valid ? CHANGE_VALUES_ENABLE : CHANGE_VALUES_DISABLE, a->volume.uuid,
+    change_note(&c->change, a->valid ? CHANGE_VALUES_ENABLE : CHANGE_VALUES_DISABLE, v.volume.uuid,
                 "version %u", a->version);
-    return r < 0 ? r : admin_policy_renew(c, &a->volume, NULL, err);
+    values->valid = a->valid;
+    return admin_volume_save(c, &v, err);
 }
 
 int admin_change_values(struct admin_call *c, struct error *err)
@@ -145,7 +163,6 @@ int admin_change_values(struct admin_call *c, struct error *err)
         r = json_get_bool(c->body, "valid", &a.valid, "request", err);
     if (r == 0)
         r = admin_change(c, set_validity, &a, err);
-    store_volume_free(&a.volume);
     if (r < 0)
         return r;
     return admin_reply_json(

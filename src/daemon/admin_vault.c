@@ -6,7 +6,6 @@
 #include <string.h>
 
 #define PATIENCE SECONDS(10)
-#define START_PATIENCE SECONDS(300) /* the keeper opens its keys, perhaps in a token far away */
 
 /* Answers come in the order of questions: those that came too late for theirs are passed over. */
 static int next_answer(struct admin *a, struct frame *f, uint64_t deadline, struct error *err)
@@ -67,7 +66,7 @@ static void forget(struct bytes body)
 int admin_vault_get_seals(struct admin *a, struct error *err)
 {
     struct bytes body;
-    int r = ask(a, MESSAGE_SEAL_KEYS, NULL, 0, START_PATIENCE, &body, err);
+    int r = ask(a, MESSAGE_SEAL_KEYS, NULL, 0, PATIENCE, &body, err);
     if (r < 0)
         return r;
     a->seals = secret_new(body.size);

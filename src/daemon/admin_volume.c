@@ -1,5 +1,9 @@
-/* Policies and the seals on them. Each change makes the effective policy anew, in one transaction:
- * what no guest could pass is refused, and then nothing has changed. */
+/*
+ * A volume with all that its effective policy is made of, as one copy in memory: what is checked is
+ * what is then changed, sealed, told or exported, whatever becomes of the store in between. Each
+ * change makes the effective policy anew: what no guest could pass is refused, and then nothing has
+ * changed.
+ */
 #include "daemon/admin.h"
 #include "daemon/effective_policy.h"
 #include "daemon/seals.h"
@@ -7,166 +11,131 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define PAGE 16 /* of texts that are read at once */
+#define PAGE 16 /* of reference values that are read at once */
 
-/* ---- what a policy is made of ---- */
-void admin_versions_free(struct admin_versions *v)
+void admin_volume_free(struct admin_volume *a)
 {
-    for (size_t i = 0; i < v->count; i++)
-        buffer_free(&v->list[i].text);
-    free(v->list);
-    *v = (struct admin_versions){0};
+    for (size_t i = 0; i < a->count; i++)
+        buffer_free(&a->values[i].text);
+    free(a->values);
+    buffer_free(&a->policy);
+    buffer_free(&a->effective);
+    store_volume_free(&a->volume);
+    *a = (struct admin_volume){0};
 }
 
-void admin_sources_free(struct admin_sources *s)
+/* ---- loading ---- */
+int admin_volume_add_values(struct admin_volume *a, struct store_values *v, struct error *err)
 {
-    buffer_free(&s->policy);
-    admin_versions_free(&s->versions);
-    *s = (struct admin_sources){0};
-}
-
-static int add_page(struct admin_versions *v, struct store_values *page, size_t n,
-                    struct digest_stream *digest, struct error *err)
-{
-    struct store_values *larger = realloc(v->list, (v->count + n) * sizeof(*larger));
-    if (!larger) {
-        for (size_t i = 0; i < n; i++)
-            buffer_free(&page[i].text);
+    struct store_values *larger = realloc(a->values, (a->count + 1) * sizeof(*larger));
+    if (!larger)
         return error_set(err, ENOMEM, "out of memory");
-    }
-    v->list = larger;
-    for (size_t i = 0; i < n; i++) {
-        sources_add(digest, &page[i]);
-        if (!page[i].valid)
-            buffer_free(&page[i].text);
-        v->list[v->count++] = page[i];
-    }
+    a->values = larger;
+    a->values[a->count++] = *v;
+    *v = (struct store_values){0};
     return 0;
 }
 
-static int load_versions(struct admin_call *c, const uint8_t uuid[16], struct admin_versions *all,
-                         struct digest_stream *digest, struct error *err)
+static int add_page(struct admin_volume *a, struct store_values *page, size_t n, struct error *err)
+{
+    int r = 0;
+    for (size_t i = 0; i < n && r == 0; i++)
+        r = admin_volume_add_values(a, &page[i], err);
+    for (size_t i = 0; i < n; i++)
+        buffer_free(&page[i].text); /* of those that had no place */
+    return r;
+}
+
+static int load_values(struct admin_call *c, struct admin_volume *a, struct error *err)
 {
     struct store_values page[PAGE];
-    int n;
+    int n, r = 0;
     do {
-        uint32_t after = all->count ? all->list[all->count - 1].version : 0;
+        uint32_t after = a->count ? a->values[a->count - 1].version : 0;
         memset(page, 0, sizeof(page));
-        n = store_values_list(c->admin->store, uuid, after, page, PAGE, err);
-        if (n > 0 && add_page(all, page, (size_t)n, digest, err) < 0)
-            n = -ENOMEM;
-    } while (n == PAGE);
-    return n < 0 ? n : 0;
+        n = store_values_list(c->admin->store, a->volume.uuid, after, page, PAGE, err);
+        if (n > 0)
+            r = add_page(a, page, (size_t)n, err);
+    } while (r == 0 && n == PAGE);
+    return n < 0 ? n : r;
 }
 
-int admin_sources_load(struct admin_call *c, const uint8_t uuid[16], const char *policy,
-                       struct admin_sources *ret, struct error *err)
+int admin_volume_load(struct admin_call *c, struct admin_volume *a, struct error *err)
 {
-    struct admin_sources s = {0};
-    int r = 0;
-    if (!policy)
-        r = store_policy_get(c->admin->store, uuid, NULL, &s.policy, NULL, err);
-    else if (buffer_append(&s.policy, policy, strlen(policy)) < 0)
-        r = error_set(err, ENOMEM, "out of memory");
-    if (r < 0)
-        return r;
-    struct digest_stream *digest = sources_begin(buffer_bytes(&s.policy));
-    r = load_versions(c, uuid, &s.versions, digest, err);
-    int ended = sources_end(digest, s.sha256, r == 0 ? err : NULL);
-    r = r == 0 ? ended : r;
-    if (r < 0)
-        admin_sources_free(&s);
-    else
-        *ret = s;
-    return r;
-}
-
-/* ---- looking ---- */
-static int check_effective(struct admin_call *c, const struct store_volume *v, struct error *err)
-{
-    _buffer_ struct buffer effective = {0};
-    uint8_t found[32];
-    int r = store_policy_get(c->admin->store, v->uuid, NULL, NULL, &effective, err);
+    int r = admin_find_volume(c, c->words[0], &a->volume, err);
     if (r == 0)
-        r = effective_digest(buffer_bytes(&effective), found, err);
-    if (r == 0 && memcmp(found, v->effective_sha256, sizeof(found)) != 0)
-        r = volume_not_sealed(v, "its policy was", err);
-    return r;
+        r = store_policy_get(c->admin->store, a->volume.uuid, NULL, &a->policy, &a->effective, err);
+    return r < 0 ? r : load_values(c, a, err);
 }
 
-static int check_sources(struct admin_call *c, const struct store_volume *v, struct error *err)
+/* ---- checking ---- */
+static int digest_sources(const struct admin_volume *a, uint8_t ret[32], struct error *err)
 {
-    struct admin_sources s = {0};
-    int r = admin_sources_load(c, v->uuid, NULL, &s, err);
-    if (r == 0 && memcmp(s.sha256, v->sources_sha256, sizeof(s.sha256)) != 0)
+    struct digest_stream *s = sources_begin(buffer_bytes(&a->policy));
+    for (size_t i = 0; i < a->count; i++)
+        sources_add(s, &a->values[i]);
+    return sources_end(s, ret, err);
+}
+
+int admin_volume_check(struct admin_call *c, const struct admin_volume *a, struct error *err)
+{
+    uint8_t sources[32];
+    const struct store_volume *v = &a->volume;
+    int r = volume_check_policy(v, buffer_bytes(&a->effective), c->admin->seals, err);
+    if (r == 0)
+        r = digest_sources(a, sources, err);
+    if (r == 0 && memcmp(sources, v->sources_sha256, sizeof(sources)) != 0)
         r = volume_not_sealed(v, "its policy or reference values were", err);
-    admin_sources_free(&s);
     return r;
 }
 
-int admin_check_seals(struct admin_call *c, const struct store_volume *v, struct error *err)
+int admin_volume_open(struct admin_call *c, struct admin_volume *a, struct error *err)
 {
-    int r = volume_check_seal(v, c->admin->seals, err);
-    if (r == 0)
-        r = check_effective(c, v, err);
-    return r < 0 ? r : check_sources(c, v, err);
+    int r = admin_volume_load(c, a, err);
+    return r < 0 ? r : admin_volume_check(c, a, err);
 }
 
 /* ---- sealing ---- */
-int admin_seal(struct admin_call *c, struct store_volume *v, struct bytes effective,
-               const uint8_t sources[32], struct error *err)
+int admin_volume_seal(struct admin_call *c, struct admin_volume *a, struct error *err)
 {
-    memcpy(v->sources_sha256, sources, sizeof(v->sources_sha256));
-    int r = effective_digest(effective, v->effective_sha256, err);
+    _json_ json_t *owners = NULL;
+    struct store_volume *v = &a->volume;
+    a->effective.size = 0;
+    int r = admin_parse_stored(&owners, buffer_bytes(&a->policy), "the stored policy", err);
+    if (r == 0)
+        r = effective_policy_make(&a->effective, owners, v->uuid, a->values, a->count, err);
+    if (r == 0)
+        r = digest_sources(a, v->sources_sha256, err);
+    if (r == 0)
+        r = effective_digest(buffer_bytes(&a->effective), v->effective_sha256, err);
     return r < 0 ? r : volume_seal(v, c->admin->seals, err);
 }
 
-static int renew(struct admin_call *c, struct store_volume *v, const struct admin_sources *s,
-                 struct error *err)
+int admin_volume_save(struct admin_call *c, struct admin_volume *a, struct error *err)
 {
-    _buffer_ struct buffer effective = {0};
-    _json_ json_t *owners = NULL;
-    int r = admin_parse_stored(&owners, buffer_bytes(&s->policy), "the stored policy", err);
+    int r = admin_volume_seal(c, a, err);
     if (r == 0)
-        r = effective_policy_make(&effective, owners, v->uuid, s->versions.list, s->versions.count,
-                                  err);
-    if (r == 0)
-        r = admin_seal(c, v, buffer_bytes(&effective), s->sha256, err);
-    if (r == 0)
-        r = store_policy_set(c->admin->store, v, buffer_bytes(&s->policy), buffer_bytes(&effective),
-                             err);
+        r = store_policy_set(c->admin->store, &a->volume, buffer_bytes(&a->policy),
+                             buffer_bytes(&a->effective), err);
     if (r == 0) {
-        v->revision++;
-        v->changed = time(NULL);
+        a->volume.revision++;
+        a->volume.changed = time(NULL);
     }
-    return r;
-}
-
-int admin_policy_renew(struct admin_call *c, struct store_volume *v, json_t *policy,
-                       struct error *err)
-{
-    struct admin_sources s = {0};
-    _free_ char *text = policy ? json_dumps(policy, JSON_COMPACT) : NULL;
-    if (policy && !text)
-        return error_set(err, ENOMEM, "out of memory");
-    int r = admin_sources_load(c, v->uuid, text, &s, err);
-    if (r == 0)
-        r = renew(c, v, &s, err);
-    admin_sources_free(&s);
     return r;
 }
 
 /* ---- POST /v1/volumes/REF/seal ---- */
 static int seal_as_it_is(struct admin_call *c, void *arg, struct error *err)
 {
-    _store_volume_ struct store_volume v = {0};
-    int r = admin_find_volume(c, c->words[0], &v, err);
+    _admin_volume_ struct admin_volume a = {0};
+    int r = admin_volume_load(c, &a, err);
     if (r == 0)
-        r = admin_policy_renew(c, &v, NULL, err);
+        r = admin_volume_save(c, &a, err);
     if (r < 0)
         return r;
-    change_note(&c->change, CHANGE_VOLUME_SEAL, v.uuid, "revision %" PRIu64, v.revision);
-    return admin_volume_json(c, &v, arg, err);
+    change_note(&c->change, CHANGE_VOLUME_SEAL, a.volume.uuid, "revision %" PRIu64,
+                a.volume.revision);
+    return admin_volume_json(c, &a.volume, arg, err);
 }
 
 int admin_seal_volume(struct admin_call *c, struct error *err)

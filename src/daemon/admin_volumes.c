@@ -49,15 +49,14 @@ int admin_list_volumes(struct admin_call *c, struct error *err)
 /* "sealed" means all of it here, policy and reference values, too. */
 static int look(struct admin_call *c, void *arg, struct error *err)
 {
-    _store_volume_ struct store_volume v = {0};
+    _admin_volume_ struct admin_volume a = {0};
     json_t **j = arg;
-    int r = admin_find_volume(c, c->words[0], &v, err);
+    int r = admin_volume_load(c, &a, err);
     if (r == 0)
-        r = admin_volume_json(c, &v, j, err);
-    if (r == 0)
-        r = admin_check_seals(c, &v, err);
-    if (r == -EBADMSG || r == -ENOKEY)
-        r = json_object_set_new(*j, "sealed", json_false());
+        r = admin_volume_json(c, &a.volume, j, err);
+    if (r == 0 && admin_volume_check(c, &a, NULL) < 0 &&
+        json_object_set_new(*j, "sealed", json_false()) < 0)
+        r = error_set(err, ENOMEM, "out of memory");
     return r;
 }
 

@@ -33,7 +33,8 @@ struct work {
     uint8_t exporter[CHANNEL_EXPORTER_SIZE];
     uint8_t volume[16];
     enum work_state state;
-    bool answered; /* the keeper has told what there is of its policy, which may be nothing */
+    bool answered;    /* the keeper has told what there is of its policy, which may be nothing */
+    uint64_t without; /* then: EDITION_NONE, EDITION_UNSEALED */
     struct buffer body;
     struct work *next;
 };
@@ -114,7 +115,7 @@ static int send_decision(struct appraiser *a, const struct work *w, struct messa
                         err);
 }
 
-/* What was found in `e` by this policy; NULL: there is no such volume, which the keeper says. */
+/* What was found in `e` by this policy; NULL: there is none, and the keeper says why. */
 static void appraise_by(struct cached_policy *p, const struct evidence *e, struct findings *f)
 {
     struct error err = {0};
@@ -137,7 +138,7 @@ static int decide_readable(struct appraiser *a, const struct work *w, struct cac
 {
     _findings_ struct findings f = {0};
     _buffer_ struct buffer text = {0};
-    struct message_decision d = {.readable = 1, .edition = p ? p->edition : 0};
+    struct message_decision d = {.readable = 1, .edition = p ? p->edition : w->without};
     memcpy(d.volume, e->volume, sizeof(d.volume));
     memcpy(d.platform, e->platform, strnlen(e->platform, sizeof(d.platform) - 1));
     int r = sha256(d.attester, buffer_bytes(&e->certificate), err);
@@ -218,7 +219,8 @@ static int take_policy(struct appraiser *a, const struct frame *f, struct error 
     if (r < 0)
         return r;
     struct bytes text = BYTES(f->body.data + sizeof(m), f->body.size - sizeof(m));
-    if (m.edition)
+    bool none = m.edition == EDITION_NONE || m.edition == EDITION_UNSEALED;
+    if (!none)
         r = policy_cache_put(&a->policies, m.volume, m.edition, text, err);
     else
         policy_cache_drop(&a->policies, m.volume);
@@ -226,6 +228,7 @@ static int take_policy(struct appraiser *a, const struct frame *f, struct error 
         if (w->state == WORK_WAITS && memcmp(w->volume, m.volume, sizeof(m.volume)) == 0) {
             w->state = WORK_READY;
             w->answered = true;
+            w->without = none ? m.edition : EDITION_NONE;
         }
     return r;
 }

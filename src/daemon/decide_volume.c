@@ -34,6 +34,8 @@ static int check_volume_seal(const struct decider *d, const struct store_volume 
 {
     struct error why = {0};
     int r = volume_check_seal(v, d->seals, &why);
+    if (r == 0 && c->said.edition == EDITION_UNSEALED)
+        r = volume_not_sealed(v, "its policy was", &why);
     return check_seal(c, r, "a volume as an administrator left it", &why);
 }
 
@@ -181,16 +183,14 @@ static int release_if_approved(const struct decider *d, const struct store_volum
         return ask_anew(d, c, now, err);
     if (r < 0)
         return r;
+    r = q.state == STORE_REQUEST_APPROVED ? check_request_seal(d, &q, c) : 0;
+    if (r < 0 && r != -EBADMSG)
+        return 0;
     see(&q, c, now);
     if (q.state == STORE_REQUEST_DENIED)
         return be_denied(d, &q, c, err);
-    if (q.state == STORE_REQUEST_PENDING)
-        return ask(d, &q, c, now, err);
-    r = check_request_seal(d, &q, c);
-    if (r == 0)
+    if (q.state == STORE_REQUEST_APPROVED && r == 0)
         return release_approved(d, v, &q, c, err);
-    if (r != -EBADMSG)
-        return 0;
     q.decided_by[0] = '\0'; /* nobody who may approve did */
     return ask(d, &q, c, now, err);
 }
@@ -234,7 +234,7 @@ int decide_volume(const struct decider *d, struct decision_case *c, time_t now, 
         return r;
     memcpy(c->name, v.name, sizeof(c->name));
     r = volume_edition(&v, &c->edition, err);
-    if (r < 0 || c->said.edition != c->edition) {
+    if (r < 0 || (c->said.edition != c->edition && c->said.edition != EDITION_UNSEALED)) {
         c->outcome = OUTCOME_STALE;
         return r;
     }

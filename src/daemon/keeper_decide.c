@@ -86,20 +86,10 @@ void keeper_refuse_late(struct keeper *k, struct pair *p, uint64_t connection)
 }
 
 /*
- * Is this the text that the volume's seal speaks of? That the decision looks at the seal, too, is
- * not enough: only the edition joins the two, and it has 63 bits. Who chooses what it is made of
- * finds a policy of theirs and the volume as it is sealed with one edition.
+ * Only what is sealed is appraised by. That the decision looks at the seal, too, is not enough:
+ * only the edition joins the two, and it has 63 bits. Who chooses what it is made of finds a policy
+ * of theirs and the volume as it is sealed with one edition.
  */
-static int check_policy(const struct keeper *k, const struct store_volume *v, struct bytes text,
-                        struct error *err)
-{
-    uint8_t found[32];
-    int r = effective_digest(text, found, err);
-    if (r == 0 && memcmp(found, v->effective_sha256, sizeof(found)) != 0)
-        r = volume_not_sealed(v, "its policy was", err);
-    return r < 0 ? r : volume_check_seal(v, k->seals, err);
-}
-
 static int get_policy_once(struct keeper *k, const uint8_t uuid[16], uint64_t *edition,
                            struct buffer *text, struct error *err)
 {
@@ -111,9 +101,9 @@ static int get_policy_once(struct keeper *k, const uint8_t uuid[16], uint64_t *e
         return r;
     text->size = 0;
     r = store_policy_get(k->store, uuid, NULL, NULL, text, err);
-    if (r == -ENOENT)
-        return 0; /* a volume without one: an empty text, which passes nothing */
-    return r < 0 ? r : check_policy(k, &v, buffer_bytes(text), err);
+    if (r == 0 || r == -ENOENT) /* a volume that lost its policy was sealed with one */
+        r = volume_check_policy(&v, buffer_bytes(text), k->seals, err);
+    return r;
 }
 
 /*
@@ -124,16 +114,19 @@ static int get_policy(struct keeper *k, const uint8_t uuid[16], uint64_t *editio
                       struct buffer *text, struct error *err)
 {
     uint64_t before;
-    int r = get_policy_once(k, uuid, edition, text, err);
+    int r;
     do {
         before = *edition;
-        if (r == -EBADMSG)
-            r = get_policy_once(k, uuid, edition, text, err);
+        r = get_policy_once(k, uuid, edition, text, err);
     } while (r == -EBADMSG && *edition != before);
-    if (r != -EBADMSG && r != -ENOKEY) /* of these two the decision tells the guest */
+    if (r < 0) {
+        *edition = EDITION_NONE;
+        text->size = 0;
+    }
+    if (r != -EBADMSG && r != -ENOKEY)
         return r;
-    log_error(LOG_ERR, err, "policy");
-    text->size = 0;
+    log_error(LOG_ERR, err, "policy"); /* and the decision says so */
+    *edition = EDITION_UNSEALED;
     return 0;
 }
 
@@ -141,13 +134,13 @@ static int get_policy(struct keeper *k, const uint8_t uuid[16], uint64_t *editio
 void keeper_send_policy(struct keeper *k, struct pair *p, const uint8_t volume[16])
 {
     _buffer_ struct buffer text = {0};
-    struct message_policy m = {.edition = 0};
+    struct message_policy m = {.edition = EDITION_NONE};
     struct error err = {0};
     memcpy(m.volume, volume, sizeof(m.volume));
     int r = get_policy(k, volume, &m.edition, &text, &err);
     if (r < 0 && r != -ENOENT) /* that it can be read does not make it one that can be written */
         keeper_store_state(k, r, &err);
-    const struct bytes parts[] = {BYTES(&m, sizeof(m)), r < 0 ? BYTES_NONE : buffer_bytes(&text)};
+    const struct bytes parts[] = {BYTES(&m, sizeof(m)), buffer_bytes(&text)};
     send_to(k, p, &p->decision, MESSAGE_POLICY, 0, parts, ARRAY_SIZE(parts));
 }
 

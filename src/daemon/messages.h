@@ -75,9 +75,13 @@ struct message_sign {
     uint8_t hash[48];
 };
 
+/* In place of a policy's edition, without a text; real ones are odd (volume_edition). */
+#define EDITION_NONE ((uint64_t)0)        /* there is no such volume */
+#define EDITION_UNSEALED (UINT64_MAX - 1) /* it was changed past the broker (daemon/seals.h) */
+
 struct message_policy {
     uint8_t volume[16];
-    uint64_t edition; /* 0: there is no such volume, and no text */
+    uint64_t edition;
 };
 
 struct message_decision {
@@ -87,7 +91,7 @@ struct message_decision {
     uint8_t request_sha256[32];
     /* of the evidence */
     uint8_t volume[16];
-    uint64_t edition;                      /* of the policy that was used; 0: no such volume */
+    uint64_t edition;                      /* of the policy that was used, or why there is none */
     uint8_t attester[STORE_ATTESTER_SIZE]; /* SHA-256 of the certificate in the evidence */
     char platform[32];
     uint8_t evidence_sha256[32]; /* of its text by evidence_format, with the challenge */

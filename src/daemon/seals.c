@@ -1,4 +1,5 @@
 #include "daemon/seals.h"
+#include "base/hex.h"
 #include "crypto/digest.h"
 #include "vault/seal.h"
 
@@ -44,13 +45,18 @@ int sources_end(struct digest_stream *s, uint8_t ret[32], struct error *err)
     return 0;
 }
 
-int effective_digest(struct bytes effective, uint8_t ret[32], struct error *err)
+static int sha256(struct bytes in, uint8_t ret[32], struct error *err)
 {
     struct digest d;
-    if (digest_compute(&d, HASH_SHA256, effective) < 0)
+    if (digest_compute(&d, HASH_SHA256, in) < 0)
         return error_set(err, EIO, "SHA-256 failed");
     memcpy(ret, d.bytes, 32);
     return 0;
+}
+
+int effective_digest(struct bytes effective, uint8_t ret[32], struct error *err)
+{
+    return sha256(effective, ret, err);
 }
 
 /* ---- what is sealed, as bytes: all members in full, the same on every machine ---- */
@@ -59,18 +65,19 @@ struct sealed_volume {
     uint8_t uuid[16];
     char name[STORE_NAME_MAX + 1];
     uint8_t enabled[8], approval[8], rate_count[8], rate_seconds[8], not_before[8], not_after[8];
-    uint8_t effective_sha256[32], sources_sha256[32];
+    uint8_t wrapped_sha256[32], effective_sha256[32], sources_sha256[32];
 };
 
 struct sealed_request {
     char kind[8];
     uint8_t volume[16], attester[STORE_ATTESTER_SIZE];
-    char id[STORE_ID_SIZE];
+    char id[STORE_ID_SIZE], peer[sizeof(((struct store_request *)0)->peer)];
     uint8_t state[8], expires[8];
     char decided_by[sizeof(((struct store_request *)0)->decided_by)];
 };
 
-static struct sealed_volume volume_content(const struct store_volume *v)
+static int volume_content(const struct store_volume *v, struct sealed_volume *ret,
+                          struct error *err)
 {
     struct sealed_volume c = {.kind = "volume"};
     memcpy(c.uuid, v->uuid, sizeof(c.uuid));
@@ -83,7 +90,8 @@ static struct sealed_volume volume_content(const struct store_volume *v)
     put_le64(c.not_after, (uint64_t)v->not_after);
     memcpy(c.effective_sha256, v->effective_sha256, sizeof(c.effective_sha256));
     memcpy(c.sources_sha256, v->sources_sha256, sizeof(c.sources_sha256));
-    return c;
+    *ret = c;
+    return sha256(buffer_bytes(&v->wrapped), ret->wrapped_sha256, err);
 }
 
 static struct sealed_request request_content(const struct store_request *q)
@@ -92,6 +100,7 @@ static struct sealed_request request_content(const struct store_request *q)
     memcpy(c.volume, q->volume, sizeof(c.volume));
     memcpy(c.attester, q->attester, sizeof(c.attester));
     memcpy(c.id, q->id, strlen(q->id));
+    memcpy(c.peer, q->peer, strlen(q->peer));
     put_le64(c.state, q->state);
     put_le64(c.expires, (uint64_t)q->expires);
     memcpy(c.decided_by, q->decided_by, strlen(q->decided_by));
@@ -101,8 +110,9 @@ static struct sealed_request request_content(const struct store_request *q)
 /* ---- seals ---- */
 int volume_seal(struct store_volume *v, const struct secret *keys, struct error *err)
 {
-    const struct sealed_volume c = volume_content(v);
-    return seal_make(v->seal, keys, BYTES(&c, sizeof(c)), err);
+    struct sealed_volume c;
+    int r = volume_content(v, &c, err);
+    return r < 0 ? r : seal_make(v->seal, keys, BYTES(&c, sizeof(c)), err);
 }
 
 int request_seal(struct store_request *q, const struct secret *keys, struct error *err)
@@ -113,21 +123,41 @@ int request_seal(struct store_request *q, const struct secret *keys, struct erro
 
 int volume_not_sealed(const struct store_volume *v, const char *what, struct error *err)
 {
+    char uuid[UUID_TEXT_SIZE]; /* the name may be theirs, and commands are copied */
+    uuid_format(v->uuid, uuid);
     int r = error_set(err, EBADMSG, "volume \"%s\": %s changed in the store, past the broker",
                       v->name, what);
     return error_hint(err, r,
-                      "look at it (`encroot volume show %s`, `encroot volume policy %s`); "
+                      "look at it (`encroot volume show`, `encroot volume policy`); "
                       "`encroot volume seal %s` takes it as it is",
-                      v->name, v->name, v->name);
+                      uuid);
 }
 
 int volume_check_seal(const struct store_volume *v, const struct secret *keys, struct error *err)
 {
-    const struct sealed_volume c = volume_content(v);
-    int r = seal_check(v->seal, keys, BYTES(&c, sizeof(c)), err);
+    struct sealed_volume c;
+    int r = volume_content(v, &c, err);
+    if (r == 0)
+        r = seal_check(v->seal, keys, BYTES(&c, sizeof(c)), err);
     if (r == -EBADMSG)
-        return volume_not_sealed(v, "its settings were", err);
+        return volume_not_sealed(v,
+                                 bytes_are_zero(v->seal, sizeof(v->seal))
+                                     ? "it has no seal: it is from before there were any, or was"
+                                     : "its settings were",
+                                 err);
     return r < 0 ? error_prefix(err, r, "volume \"%s\"", v->name) : 0;
+}
+
+int volume_check_policy(const struct store_volume *v, struct bytes effective,
+                        const struct secret *keys, struct error *err)
+{
+    uint8_t found[32];
+    int r = volume_check_seal(v, keys, err);
+    if (r == 0)
+        r = effective_digest(effective, found, err);
+    if (r == 0 && memcmp(found, v->effective_sha256, sizeof(found)) != 0)
+        r = volume_not_sealed(v, "its policy was", err);
+    return r;
 }
 
 int request_check_seal(const struct store_request *q, const struct secret *keys, struct error *err)

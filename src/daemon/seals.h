@@ -3,9 +3,10 @@
  * an administrator, or the keeper, has set. Who changes it past the broker cannot seal it; then
  * nothing is released by it, and nothing made of it, until an administrator has looked at it.
  *
- *   volume   uuid, name, enabled, approval, rate, window; the SHA-256 of the effective policy, and
- *            of its sources: the owner's policy and all versions of reference values
- *   request  id, volume, attester, state, expires, who decided
+ *   volume   uuid, name, enabled, approval, rate, window; the SHA-256 of the wrapped secret, of the
+ *            effective policy, and of its sources: the owner's policy and all versions of reference
+ *            values
+ *   request  id, volume, attester, peer, state, expires, who decided
  */
 #ifndef ENCROOT_DAEMON_SEALS_H
 #define ENCROOT_DAEMON_SEALS_H
@@ -31,6 +32,9 @@ int volume_check_seal(const struct store_volume *v, const struct secret *keys,
                       struct error *err) _must_use_;
 int request_check_seal(const struct store_request *q, const struct secret *keys,
                        struct error *err) _must_use_;
+/* The same, and of its effective policy. */
+int volume_check_policy(const struct store_volume *v, struct bytes effective,
+                        const struct secret *keys, struct error *err) _must_use_;
 /* -EBADMSG, and what to do: of the volume, `what` ("its policy was") was changed. */
 int volume_not_sealed(const struct store_volume *v, const char *what, struct error *err);
 

@@ -181,11 +181,17 @@ static int wrap_anew(const struct vault_service *s, const struct store_volume *v
     return r < 0 ? r : kek_wrap(s->ring, v->uuid, secret, ret, err);
 }
 
-/* What is not sealed was changed by somebody who may not, and stays so. */
-static int seal_anew(const struct vault_service *s, struct store_volume *v, struct error *err)
+/* Of the new wrapping. What is not sealed was changed by somebody who may not, and stays so. */
+static int seal_anew(const struct vault_service *s, struct store_volume *v,
+                     const struct buffer *wrapped, struct error *err)
 {
+    struct store_volume anew = *v;
+    anew.wrapped = *wrapped;
     int r = volume_check_seal(v, s->seals, err);
-    return r < 0 ? r : volume_seal(v, s->seals, err);
+    if (r == 0)
+        r = volume_seal(&anew, s->seals, err);
+    memcpy(v->seal, anew.seal, sizeof(v->seal));
+    return r;
 }
 
 static void tell_failed(const struct store_volume *v, const struct error *why)
@@ -212,7 +218,7 @@ static int rewrap_one(struct vault_service *s, struct store_volume *v,
     }
     int r = wrap_anew(s, v, &new, &why);
     if (r == 0)
-        r = seal_anew(s, v, &why);
+        r = seal_anew(s, v, &new, &why);
     if (r < 0) {
         tell_failed(v, &why);
         done->failed++;

@@ -30,15 +30,16 @@ int seal_keys_check(const struct secret *keys, struct error *err)
 }
 
 static int authenticate(uint8_t ret[SEAL_SIZE - KEK_ID_SIZE], const uint8_t key[SEAL_KEY_SIZE],
-                        struct bytes what)
+                        struct bytes what, struct error *err)
 {
     uint8_t in[sizeof(domain) + WHAT_MAX];
     if (what.size > WHAT_MAX)
-        return -EINVAL;
+        return error_set(err, EINVAL, "%zu bytes to seal: at most %d", what.size, WHAT_MAX);
     memcpy(in, domain, sizeof(domain));
     memcpy(in + sizeof(domain), what.data, what.size);
-    return HMAC(EVP_sha256(), key, SEAL_KEY_SIZE, in, sizeof(domain) + what.size, ret, NULL) ? 0
-                                                                                             : -EIO;
+    if (!HMAC(EVP_sha256(), key, SEAL_KEY_SIZE, in, sizeof(domain) + what.size, ret, NULL))
+        return error_set(err, EIO, "HMAC-SHA-256 failed");
+    return 0;
 }
 
 int seal_make(uint8_t ret[SEAL_SIZE], const struct secret *keys, struct bytes what,
@@ -48,8 +49,7 @@ int seal_make(uint8_t ret[SEAL_SIZE], const struct secret *keys, struct bytes wh
     if (secret_size(keys) < ENTRY_SIZE)
         return error_set(err, ENOKEY, "there is no key to seal with");
     memcpy(ret, entry, KEK_ID_SIZE);
-    int r = authenticate(ret + KEK_ID_SIZE, entry + KEK_ID_SIZE, what);
-    return r < 0 ? error_set(err, -r, "HMAC-SHA-256 failed") : 0;
+    return authenticate(ret + KEK_ID_SIZE, entry + KEK_ID_SIZE, what, err);
 }
 
 static const uint8_t *key_of(const uint8_t seal[SEAL_SIZE], const struct secret *keys)
@@ -66,12 +66,14 @@ int seal_check(const uint8_t seal[SEAL_SIZE], const struct secret *keys, struct 
 {
     uint8_t mac[SEAL_SIZE - KEK_ID_SIZE];
     const uint8_t *key = key_of(seal, keys);
-    if (!key && !bytes_are_zero(seal, SEAL_SIZE))
+    if (bytes_are_zero(seal, SEAL_SIZE))
+        return error_set(err, EBADMSG, "there is no seal");
+    if (!key)
         return kek_unknown(seal, "sealed", err);
-    if (key && authenticate(mac, key, what) == 0 &&
-        bytes_equal_ct(BYTES_OF(mac), BYTES(seal + KEK_ID_SIZE, sizeof(mac))))
-        return 0;
-    return error_set(err, EBADMSG, "the seal is none of this");
+    int r = authenticate(mac, key, what, err);
+    if (r == 0 && !bytes_equal_ct(BYTES_OF(mac), BYTES(seal + KEK_ID_SIZE, sizeof(mac))))
+        r = error_set(err, EBADMSG, "the seal is none of this");
+    return r;
 }
 
 bool seal_is_current(const uint8_t seal[SEAL_SIZE], const struct secret *keys)

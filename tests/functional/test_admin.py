@@ -172,6 +172,7 @@ class Policies(AdminTest):
         self.assertEqual(v["revision"], 2)
         p = self.get("/v1/volumes/a/policy")
         self.assertEqual((p["policy"], p["effective"]["boot"]), (new, [values()]))
+        self.assertIs(p["sealed"], True)
 
 
 class Seals(AdminTest):
@@ -227,6 +228,37 @@ class Seals(AdminTest):
         self.assertEqual(self.get(f"/v1/volumes/{UUID}"), before)
         self.ask("POST", "/v1/volumes/a/values", {"label": "", "text": values("d1")}, status=201)
 
+    def test_what_is_told_says_so(self):
+        self.add_with_versions()
+        self.sql("UPDATE policy SET policy = CAST(replace(CAST(policy AS TEXT), 'rim', 'mir') AS BLOB)")
+        for path in "", "/policy", "/values/1":
+            self.assertIs(self.get(f"/v1/volumes/a{path}")["sealed"], False, path)
+
+    def test_a_change_in_the_middle_of_a_change(self):
+        """What was checked is what is sealed, and not what the database has by then."""
+        text = "SET policy = CAST(replace(CAST(policy AS TEXT), 'rim', 'mir') AS BLOB)"
+        for trigger, method, path, body, status, sealed in (
+                (f"INSERT ON reference_values BEGIN UPDATE policy {text}; END",
+                 "POST", "/values", {"label": "", "text": values("d1")}, 201, True),
+                (f"UPDATE OF valid ON reference_values BEGIN UPDATE policy {text}; END",
+                 "PATCH", "/values/2", {"valid": True}, 200, True),
+                ("UPDATE OF valid ON reference_values BEGIN UPDATE reference_values SET text = "
+                 "CAST(replace(CAST(text AS TEXT), '\"a1', '\"b1') AS BLOB); END",
+                 "PATCH", "/values/2", {"valid": True}, 200, False),
+                ("UPDATE OF revision ON volume BEGIN UPDATE volume SET approval = 0; END",
+                 "PUT", "/policy", {"policy": self.policy()}, 200, False),
+                ("UPDATE OF policy ON policy BEGIN UPDATE reference_values SET valid = 1; END",
+                 "PUT", "/policy", {"policy": self.policy()}, 200, False)):
+            with self.subTest(trigger):
+                self.add_with_versions()
+                self.sql(f"CREATE TRIGGER change AFTER {trigger}")
+                self.ask(method, f"/v1/volumes/a{path}", body, status=status)
+                self.sql("DROP TRIGGER change")
+                self.assertIs(self.get("/v1/volumes/a")["sealed"], sealed)
+                if sealed:  # it was written over
+                    self.assertEqual(self.get("/v1/volumes/a/policy")["policy"], self.policy())
+                self.ask("DELETE", "/v1/volumes/a", status=204)
+
     def test_an_administrator_takes_it_over(self):
         self.add_with_versions()
         self.sql("UPDATE volume SET enabled = 0", "UPDATE reference_values SET valid = 1")
@@ -251,10 +283,12 @@ class Seals(AdminTest):
 
     def test_requests(self):
         self.add(name="a")
-        for edit in ("attester = zeroblob(32)", "expires = expires + 1", "id = 'b'"):
+        for edit in ("request SET attester = zeroblob(32)", "request SET expires = expires + 1",
+                     "request SET id = 'b'", "request SET peer = 'a friend'",
+                     "volume SET name = 'another'"):
             with self.subTest(edit):
                 self.seed(self.request("a" * 32))
-                self.sql(f"UPDATE request SET {edit}")
+                self.sql(f"UPDATE {edit}")
                 (q,) = self.get("/v1/requests")["requests"]
                 for verb in "approve", "deny":
                     self.refused("POST", f"/v1/requests/{q['id']}/{verb}", {}, 409,

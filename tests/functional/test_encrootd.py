@@ -116,15 +116,17 @@ class Release(BrokerTest):
                             statement], check=True)
 
         sql("UPDATE policy SET effective = CAST(replace(CAST(effective AS TEXT), "
-            f"'{'ab' * 32}', '{self.owner.rim}') AS BLOB); UPDATE volume SET approval = 0")
+            f"'{'ab' * 32}', '{self.owner.rim}') AS BLOB)")
         broker.reload()  # what is remembered of policies is forgotten
-        result = load([broker], [volume], "--clients", 1, "--count", 1)
-        self.assertEqual((result["denied"], result["released"]), (1, 0))
-        self.assertRegex(broker.log(), r"web-1.*its policy was changed in the store")
+        for statement, what in (("UPDATE volume SET revision = revision", "its policy was"),
+                                ("UPDATE volume SET approval = 0", "its settings were")):
+            sql(statement)
+            result = load([broker], [volume], "--clients", 1, "--count", 1)
+            self.assertEqual((result["denied"], result["released"]), (1, 0))
+            self.assertRegex(broker.log(), f"web-1.*{what} changed in the store")
+            shown = broker.encroot("audit", "show", result["last_refusal"]).stdout
+            self.assertRegex(shown, rf"(?s)volume\.seal.*{what} changed.*encroot volume seal {volume}")
         self.assertIn("unsealed", broker.encroot("volume", "list").stdout)
-        shown = broker.encroot("audit", "show", result["last_refusal"]).stdout
-        self.assertIn("volume.seal", shown)
-        self.assertIn("encroot volume seal web-1", shown)
         broker.encroot("volume", "enable", volume, status=FAILED)
 
         sql("UPDATE policy SET policy = CAST(replace(CAST(policy AS TEXT), "

@@ -104,6 +104,22 @@ static inline void broker_store_set_policy(struct broker_store *b, uint8_t n, st
     assert_ok(store_commit(b->store, &err));
 }
 
+/* A secret that does not open, with a seal. */
+static inline void broker_store_set_wrapped(struct broker_store *b, uint8_t n, struct bytes wrapped)
+{
+    struct error err = {0};
+    struct store_volume v = {0};
+    uint8_t uuid[16];
+    volume_uuid(uuid, n);
+    assert_ok(store_begin(b->store, &err));
+    assert_ok(store_volume_get(b->store, uuid, &v, &err));
+    _buffer_ struct buffer old = v.wrapped;
+    v.wrapped = (struct buffer){.data = (uint8_t *)(uintptr_t)wrapped.data, .size = wrapped.size};
+    assert_ok(volume_seal(&v, b->seals, &err));
+    assert_ok(store_volume_rewrap(b->store, uuid, buffer_bytes(&old), wrapped, v.seal, &err));
+    assert_ok(store_commit(b->store, &err));
+}
+
 static inline uint64_t broker_store_edition(struct broker_store *b, uint8_t n)
 {
     struct error err = {0};

@@ -419,24 +419,33 @@ static void refusals_with_much_evidence_do_not_pile_up(void **state)
     }
 }
 
-static void an_unknown_volume_is_left_to_the_keeper(void **state)
+static void what_has_no_policy_is_left_to_the_keeper(struct world *w, uint64_t why)
 {
-    struct world *w = *state;
     _buffer_ struct buffer request = {0};
     _decision_ struct decision d = {0}, again = {0};
     make_request(w, NULL, &request);
     ask(w, 1, &request);
     expect_wanted(w);
-    tell_policy(w, 0, "");
+    tell_policy(w, why, "");
     expect_decision(w, 1, &d);
-    assert_int_equal(d.said.edition, 0);
+    assert_true(d.said.edition == why);
     assert_int_equal(d.said.passed, 0);
-    /* Nothing is remembered of it: the volume may come. */
+    /* Nothing is remembered of it: the volume may come, or be put right. */
     ask(w, 2, &request);
     expect_wanted(w);
     tell_policy(w, edition, w->policy);
     expect_decision(w, 2, &again);
     assert_int_equal(again.said.passed, 1);
+}
+
+static void an_unknown_volume_is_left_to_the_keeper(void **state)
+{
+    what_has_no_policy_is_left_to_the_keeper(*state, EDITION_NONE);
+}
+
+static void an_unsealed_volume_is_left_to_the_keeper(void **state)
+{
+    what_has_no_policy_is_left_to_the_keeper(*state, EDITION_UNSEALED);
 }
 
 static void a_policy_of_another_volume_passes_nothing(void **state)
@@ -570,6 +579,7 @@ int main(void)
         T(a_policy_that_came_already_is_not_fetched_again),
         T(refusals_with_much_evidence_do_not_pile_up),
         T(an_unknown_volume_is_left_to_the_keeper),
+        T(an_unsealed_volume_is_left_to_the_keeper),
         T(a_policy_of_another_volume_passes_nothing),
         T(a_policy_that_cannot_be_read_passes_nothing),
         cmocka_unit_test(what_was_used_longest_ago_leaves_the_cache),

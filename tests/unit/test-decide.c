@@ -523,7 +523,12 @@ static void a_damaged_secret_is_not_released_and_recorded(void **state)
     add(w, 1, (struct store_volume){0});
     add(w, 2, (struct store_volume){0});
     /* The secret of one volume in the place of another's: K3. */
-    sqlite_run("UPDATE volume SET wrapped = (SELECT wrapped FROM volume WHERE name = 'volume-2')");
+    struct error err = {0};
+    uint8_t uuid[16];
+    _store_volume_ struct store_volume other = {0};
+    volume_uuid(uuid, 2);
+    assert_ok(store_volume_get(w->b.store, uuid, &other, &err));
+    broker_store_set_wrapped(&w->b, 1, buffer_bytes(&other.wrapped));
     struct decision_case c = passing(w, 1);
     assert_int_equal(decide(w, &c, 1), 0);
     assert_int_equal(c.outcome, OUTCOME_UNAVAILABLE);
@@ -541,7 +546,7 @@ static void a_secret_that_cannot_be_had_uses_no_approval(void **state)
     add(w, 1, by_hand);
     assert_outcome(w, passing(w, 1), OUTCOME_PENDING, "volume.approval");
     set_request(w, STORE_REQUEST_APPROVED);
-    sqlite_run("UPDATE volume SET wrapped = x'00'");
+    broker_store_set_wrapped(&w->b, 1, BYTES("", 1));
     assert_outcome(w, passing(w, 1), OUTCOME_UNAVAILABLE, "secret");
     get_request(w, &q);
     assert_int_equal(q.state, STORE_REQUEST_APPROVED);
@@ -561,6 +566,7 @@ static void what_was_changed_past_the_broker_releases_nothing(void **state)
         "name = 'other'",
         "effective_sha256 = zeroblob(32)",
         "sources_sha256 = randomblob(32)",
+        "wrapped = (SELECT wrapped FROM volume WHERE name = 'volume-2')",
         "seal = zeroblob(40)",
         "seal = (SELECT seal FROM volume WHERE name = 'volume-2')",
     };
@@ -578,12 +584,25 @@ static void what_was_changed_past_the_broker_releases_nothing(void **state)
         sqlite_run(sql);
         assert_outcome(w, passing(w, 1), OUTCOME_DENIED, "volume.seal");
         sqlite_run("UPDATE volume SET (name, enabled, approval, rate_count, rate_seconds, "
-                   "not_before, not_after, effective_sha256, sources_sha256, seal) = (SELECT name, "
-                   "enabled, approval, rate_count, rate_seconds, not_before, not_after, "
-                   "effective_sha256, sources_sha256, seal FROM copy) "
+                   "not_before, not_after, wrapped, effective_sha256, sources_sha256, seal) = "
+                   "(SELECT name, enabled, approval, rate_count, rate_seconds, not_before, "
+                   "not_after, wrapped, effective_sha256, sources_sha256, seal FROM copy) "
                    "WHERE uuid = (SELECT uuid FROM copy)");
     }
     assert_outcome(w, passing(w, 1), OUTCOME_RELEASED, NULL);
+}
+
+/* What the keeper found when the policy was asked for, which the settings do not show. */
+static void a_policy_changed_past_the_broker_is_refused_for_that(void **state)
+{
+    struct world *w = *state;
+    add(w, 1, (struct store_volume){0});
+    struct decision_case c = passing(w, 1);
+    c.said.edition = EDITION_UNSEALED;
+    assert_outcome(w, c, OUTCOME_DENIED, "volume.seal");
+    c = passing(w, 1);
+    c.said.edition = EDITION_NONE;
+    assert_outcome(w, c, OUTCOME_STALE, NULL);
 }
 
 static void a_seal_under_an_unknown_key_is_none(void **state)
@@ -625,6 +644,7 @@ static void an_approval_that_nobody_gave_is_none(void **state)
         {"UPDATE request SET state = 1", STORE_REQUEST_DENIED, 0xa7},
         {"UPDATE request SET expires = expires + 1", STORE_REQUEST_APPROVED, 0xa7},
         {"UPDATE request SET decided_by = 'another'", STORE_REQUEST_APPROVED, 0xa7},
+        {"UPDATE request SET peer = '192.0.2.9 port 9'", STORE_REQUEST_APPROVED, 0xa7},
         {"UPDATE request SET attester = "
          "x'1111111111111111111111111111111111111111111111111111111111"
          "111111'",
@@ -766,6 +786,7 @@ int main(void)
         T(a_damaged_secret_is_not_released_and_recorded),
         T(a_secret_that_cannot_be_had_uses_no_approval),
         T(what_was_changed_past_the_broker_releases_nothing),
+        T(a_policy_changed_past_the_broker_is_refused_for_that),
         T(a_seal_under_an_unknown_key_is_none),
         T(an_approval_that_nobody_gave_is_none),
         T(an_approval_ends_whatever_the_database_says),

@@ -8,10 +8,10 @@
 /* Computed apart, by another library, from the text in vault/seal.h. Key: 00 01 02 .. 1f. */
 static const char known[] = "fb87ab3e70c32878c613d805dd69efb1637bbc274f6095b2b5369d13eed964c6"
                             "860ed5c5e8738268";
-static const char known_volume[] = "fb87ab3e70c32878f40e889e622a26c6fbab60e1cf05cd8ff8fbab59427f"
-                                   "5553595034625d0d7ff5";
-static const char known_request[] = "fb87ab3e70c32878f4f37caba5803a8d1a003f7adc6c0369fcfa13ff3e2f"
-                                    "bdbe44c23216fc867eed";
+static const char known_volume[] = "fb87ab3e70c328781fbff6162fda70be9cfca8d2b98e16be0109e0d8b974"
+                                   "c570ba1b8b65659c47c3";
+static const char known_request[] = "fb87ab3e70c3287880feb4941bfb3dc33f29ce4f8bd6eb4f009571bd3f32"
+                                    "678ff1890d39aaba434b";
 
 static struct secret *keys_of(const uint8_t *first, size_t count)
 {
@@ -47,7 +47,8 @@ static struct store_volume a_volume(void)
                              .rate_count = 3,
                              .rate_seconds = 3600,
                              .not_before = 5,
-                             .not_after = 1234567890123};
+                             .not_after = 1234567890123,
+                             .wrapped = {.data = (uint8_t *)(uintptr_t) "wrapped", .size = 7}};
     const struct store_values values = {
         .version = 1,
         .valid = true,
@@ -67,6 +68,7 @@ static struct store_request a_request(void)
 {
     struct store_request q = {.id = "0123456789abcdef0123456789abcdef",
                               .state = STORE_REQUEST_APPROVED,
+                              .peer = "192.0.2.1 port 1",
                               .expires = 600,
                               .decided_by = "root (uid 0)"};
     memset(q.volume, 0x11, sizeof(q.volume));
