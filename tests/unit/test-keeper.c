@@ -86,8 +86,8 @@ static void a_policy_that_nobody_sealed_is_none(void **state)
     static const char *const edits[] = {
         "UPDATE policy SET effective = CAST('{}' AS BLOB)",
         "UPDATE volume SET enabled = 0",
-        "UPDATE policy SET effective = CAST('{}' AS BLOB); UPDATE volume SET effective_sha256 = "
-        "x'44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a'",
+        ("UPDATE policy SET effective = CAST('{}' AS BLOB); UPDATE volume SET effective_sha256 = "
+         "x'44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a'"),
         "UPDATE volume SET seal = randomblob(40)", /* under a key that is not here */
         "DELETE FROM policy",
     };
