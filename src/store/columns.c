@@ -48,6 +48,11 @@ int column_buffer(const struct db_value *v, struct buffer *ret, struct error *er
     return r < 0 ? error_errno(err, -r, "%zu bytes of the database", v->bytes.size) : 0;
 }
 
+int check_room(size_t count, size_t max, struct error *err)
+{
+    return count < max ? 0 : strange("more rows", err);
+}
+
 int check_text(const char *text, const char *what, struct error *err)
 {
     _json_ json_t *j = json_string(text); /* jansson takes valid UTF-8 only */

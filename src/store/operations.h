@@ -47,6 +47,10 @@ int column_fixed(const struct db_value *v, uint8_t *ret, size_t size, struct err
 /* Appended to `ret`; of NULL nothing. */
 int column_buffer(const struct db_value *v, struct buffer *ret, struct error *err) _must_use_;
 
+/* For one more row in a list that has `count` of `max`. -EUCLEAN: there is none. That a key has one
+ * row, and LIMIT is kept, is the database's word. */
+int check_room(size_t count, size_t max, struct error *err) _must_use_;
+
 /* Text that both databases keep as it is: UTF-8, which `what` is called in the error. -EINVAL. */
 int check_text(const char *text, const char *what, struct error *err) _must_use_;
 

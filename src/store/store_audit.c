@@ -88,7 +88,7 @@ int store_audit_append(struct store *s, const struct store_record *r, struct err
 /* ---- reading ---- */
 struct records {
     struct store_record *list;
-    size_t count;
+    size_t max, count;
     bool evidence; /* is the last column */
 };
 
@@ -117,7 +117,9 @@ static int put_record(void *arg, const struct db_value *c, struct error *err)
 {
     struct records *all = arg;
     struct store_record r = {0};
-    int n = put_fields(c, &r, err);
+    int n = check_room(all->count, all->max, err);
+    if (n == 0)
+        n = put_fields(c, &r, err);
     if (n == 0)
         n = column_buffer(&c[6], &r.text, err);
     if (n == 0 && all->evidence)
@@ -135,7 +137,7 @@ int store_audit_list(struct store *s, uint64_t after, bool newest, const uint8_t
     static const enum statement which[2][2] = {
         {STATEMENT_AUDIT_LIST, STATEMENT_AUDIT_LIST_VOLUME},
         {STATEMENT_AUDIT_NEWEST, STATEMENT_AUDIT_NEWEST_VOLUME}};
-    struct records all = {ret, 0, false};
+    struct records all = {ret, max, 0, false};
     uint64_t bound = (newest && after == 0) || after > INT64_MAX ? INT64_MAX : after;
     const struct db_value p[] = {db_int((int64_t)bound), db_int((int64_t)max),
                                  volume ? db_bytes(BYTES(volume, 16)) : DB_NULL};
@@ -147,7 +149,7 @@ int store_audit_list(struct store *s, uint64_t after, bool newest, const uint8_t
 
 int store_audit_find(struct store *s, const char *id, struct store_record *ret, struct error *err)
 {
-    struct records one = {ret, 0, true};
+    struct records one = {ret, 1, 0, true};
     const struct db_value p[] = {db_text(id)};
     int r = check_text(id, "the id of a record", err);
     if (r < 0)

@@ -2,7 +2,7 @@
 
 struct requests {
     struct store_request *list;
-    size_t count;
+    size_t max, count;
 };
 
 static int put_texts(const struct db_value *c, struct store_request *q, struct error *err)
@@ -24,7 +24,9 @@ static int put_request(void *arg, const struct db_value *c, struct error *err)
     struct requests *all = arg;
     struct store_request q = {0};
     uint64_t state, created, seen, expires, count;
-    int r = put_texts(c, &q, err);
+    int r = check_room(all->count, all->max, err);
+    if (r == 0)
+        r = put_texts(c, &q, err);
     if (r == 0)
         r = column_uint(&c[3], STORE_REQUEST_USED, &state, err);
     if (r == 0)
@@ -59,7 +61,7 @@ int store_request_find(struct store *s, const uint8_t volume[16],
                        const uint8_t attester[STORE_ATTESTER_SIZE], time_t now,
                        struct store_request *ret, struct error *err)
 {
-    struct requests one = {ret, 0};
+    struct requests one = {ret, 1, 0};
     const struct db_value p[] = {db_bytes(BYTES(volume, 16)),
                                  db_bytes(BYTES(attester, STORE_ATTESTER_SIZE)), db_int(now),
                                  db_int(STORE_REQUEST_USED)};
@@ -76,7 +78,7 @@ int store_request_find(struct store *s, const uint8_t volume[16],
 
 int store_request_get(struct store *s, const char *id, struct store_request *ret, struct error *err)
 {
-    struct requests one = {ret, 0};
+    struct requests one = {ret, 1, 0};
     const struct db_value p[] = {db_text(id)};
     int r = check_text(id, "the id of a request", err);
     if (r == 0)
@@ -128,7 +130,7 @@ int store_request_put(struct store *s, const struct store_request *q, struct err
 int store_request_list(struct store *s, bool all, time_t now, struct store_request *ret, size_t max,
                        struct error *err)
 {
-    struct requests found = {ret, 0};
+    struct requests found = {ret, max, 0};
     const struct db_value p[] = {db_int(all ? -1 : now), db_int((int64_t)max)};
     return store_read(s, STATEMENT_REQUEST_LIST, p, put_request, &found, err);
 }

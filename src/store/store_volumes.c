@@ -44,14 +44,16 @@ static int put_numbers(const struct db_value *c, struct store_volume *v, struct 
 
 struct volumes {
     struct store_volume *list;
-    size_t count;
+    size_t max, count;
 };
 
 static int put_volume(void *arg, const struct db_value *c, struct error *err)
 {
     struct volumes *all = arg;
     struct store_volume v = {0};
-    int r = column_fixed(&c[0], v.uuid, sizeof(v.uuid), err);
+    int r = check_room(all->count, all->max, err);
+    if (r == 0)
+        r = column_fixed(&c[0], v.uuid, sizeof(v.uuid), err);
     if (r == 0)
         r = column_text(&c[1], v.name, sizeof(v.name), err);
     if (r == 0)
@@ -74,7 +76,7 @@ static int put_volume(void *arg, const struct db_value *c, struct error *err)
 int store_volume_get(struct store *s, const uint8_t uuid[16], struct store_volume *ret,
                      struct error *err)
 {
-    struct volumes one = {ret, 0};
+    struct volumes one = {ret, 1, 0};
     const struct db_value p[] = {db_bytes(BYTES(uuid, 16))};
     int r = store_read(s, STATEMENT_VOLUME_GET, p, put_volume, &one, err);
     return r < 0 ? r : r == 0 ? no_volume(s, uuid, err) : 0;
@@ -86,7 +88,7 @@ int store_volume_find(struct store *s, const char *name, struct store_volume *re
     uint8_t uuid[16];
     if (uuid_parse(name, uuid) == 0)
         return store_volume_get(s, uuid, ret, err);
-    struct volumes one = {ret, 0};
+    struct volumes one = {ret, 1, 0};
     const struct db_value p[] = {db_text(name)};
     int r = check_text(name, "the name of a volume", err);
     if (r == 0)
@@ -96,9 +98,9 @@ int store_volume_find(struct store *s, const char *name, struct store_volume *re
 }
 
 static int list(struct store *s, enum statement n, const struct db_value *p,
-                struct store_volume *ret, struct error *err)
+                struct store_volume *ret, size_t max, struct error *err)
 {
-    struct volumes all = {ret, 0};
+    struct volumes all = {ret, max, 0};
     int r = store_read(s, n, p, put_volume, &all, err);
     for (size_t i = 0; r < 0 && i < all.count; i++)
         store_volume_free(&ret[i]);
@@ -110,7 +112,7 @@ int store_volume_list(struct store *s, const char *after, struct store_volume *r
 {
     const struct db_value p[] = {db_text(after ? after : ""), db_int((int64_t)max)};
     int r = check_text(after ? after : "", "the name of a volume", err);
-    return r < 0 ? r : list(s, STATEMENT_VOLUME_LIST, p, ret, err);
+    return r < 0 ? r : list(s, STATEMENT_VOLUME_LIST, p, ret, max, err);
 }
 
 int store_volume_list_by_uuid(struct store *s, const uint8_t *after, struct store_volume *ret,
@@ -118,7 +120,7 @@ int store_volume_list_by_uuid(struct store *s, const uint8_t *after, struct stor
 {
     const struct db_value p[] = {db_bytes(after ? BYTES(after, 16) : BYTES_NONE),
                                  db_int((int64_t)max)};
-    return list(s, STATEMENT_VOLUME_LIST_BY_UUID, p, ret, err);
+    return list(s, STATEMENT_VOLUME_LIST_BY_UUID, p, ret, max, err);
 }
 
 static int put_count(void *arg, const struct db_value *c, struct error *err)

@@ -685,6 +685,30 @@ static void an_approval_ends_whatever_the_database_says(void **state)
     decision_case_free(&c);
 }
 
+/* ---- tables that somebody else made ---- */
+static void remake_volumes(const char *then)
+{
+    char sql[512];
+    snprintf(sql, sizeof(sql),
+             "CREATE TABLE other AS SELECT * FROM volume; DROP TABLE volume; "
+             "ALTER TABLE other RENAME TO volume; %s",
+             then);
+    sqlite_run(sql);
+}
+
+/* Nothing but the tables' keys made them one. */
+static void of_two_volumes_of_one_uuid_none_is_released(void **state)
+{
+    struct world *w = *state;
+    add(w, 1, (struct store_volume){0});
+    struct decision_case c = passing(w, 1);
+    remake_volumes("INSERT INTO volume SELECT * FROM volume");
+    assert_int_equal(decide(w, &c, 1), -EUCLEAN);
+    assert_int_equal(c.outcome, OUTCOME_UNAVAILABLE);
+    assert_null(c.secret);
+    decision_case_free(&c);
+}
+
 /* ---- a store that fails ---- */
 static void a_store_that_fails_in_the_middle_releases_nothing(void **state) /* K1 */
 {
@@ -790,6 +814,7 @@ int main(void)
         T(a_seal_under_an_unknown_key_is_none),
         T(an_approval_that_nobody_gave_is_none),
         T(an_approval_ends_whatever_the_database_says),
+        T(of_two_volumes_of_one_uuid_none_is_released),
         T(a_store_that_fails_in_the_middle_releases_nothing),
         T(a_store_that_is_gone_makes_everything_unavailable),
         T(each_of_a_mixed_batch_has_its_record_in_order),
