@@ -73,13 +73,25 @@ static int put_volume(void *arg, const struct db_value *c, struct error *err)
     return r;
 }
 
+/* Seals say that a volume is one of this broker, not that it is the one that was asked for. */
+static int not_wanted(const struct store *s, struct store_volume *v, struct error *err)
+{
+    store_volume_free(v);
+    return error_set(err, EUCLEAN,
+                     "%s: it found a volume that was not asked for: the database was changed by "
+                     "other means",
+                     s->db->name);
+}
+
 int store_volume_get(struct store *s, const uint8_t uuid[16], struct store_volume *ret,
                      struct error *err)
 {
     struct volumes one = {ret, 1, 0};
     const struct db_value p[] = {db_bytes(BYTES(uuid, 16))};
     int r = store_read(s, STATEMENT_VOLUME_GET, p, put_volume, &one, err);
-    return r < 0 ? r : r == 0 ? no_volume(s, uuid, err) : 0;
+    if (r <= 0)
+        return r < 0 ? r : no_volume(s, uuid, err);
+    return memcmp(ret->uuid, uuid, 16) == 0 ? 0 : not_wanted(s, ret, err);
 }
 
 int store_volume_find(struct store *s, const char *name, struct store_volume *ret,
@@ -93,8 +105,11 @@ int store_volume_find(struct store *s, const char *name, struct store_volume *re
     int r = check_text(name, "the name of a volume", err);
     if (r == 0)
         r = store_read(s, STATEMENT_VOLUME_FIND, p, put_volume, &one, err);
-    return r != 0 ? (r < 0 ? r : 0)
-                  : error_set(err, ENOENT, "%s: no volume \"%s\"", s->db->name, name);
+    if (r == 0)
+        return error_set(err, ENOENT, "%s: no volume \"%s\"", s->db->name, name);
+    if (r < 0)
+        return r;
+    return strcmp(ret->name, name) == 0 ? 0 : not_wanted(s, ret, err);
 }
 
 static int list(struct store *s, enum statement n, const struct db_value *p,

@@ -709,6 +709,21 @@ static void of_two_volumes_of_one_uuid_none_is_released(void **state)
     decision_case_free(&c);
 }
 
+static void a_name_is_another_in_capitals_whatever_the_database_says(void **state)
+{
+    struct world *w = *state;
+    struct error err = {0};
+    _store_volume_ struct store_volume v = {0};
+    add(w, 1, (struct store_volume){0});
+    remake_volumes("ALTER TABLE volume RENAME TO other; CREATE VIEW volume AS SELECT uuid, "
+                   "name COLLATE NOCASE AS name, enabled, approval, rate_count, rate_seconds, "
+                   "not_before, not_after, revision, created, changed, wrapped, effective_sha256, "
+                   "sources_sha256, seal FROM other");
+    assert_ok(store_volume_find(w->b.store, "volume-1", &v, &err));
+    store_volume_free(&v);
+    assert_int_equal(store_volume_find(w->b.store, "VOLUME-1", &v, &err), -EUCLEAN);
+}
+
 /* ---- a store that fails ---- */
 static void a_store_that_fails_in_the_middle_releases_nothing(void **state) /* K1 */
 {
@@ -815,6 +830,7 @@ int main(void)
         T(an_approval_that_nobody_gave_is_none),
         T(an_approval_ends_whatever_the_database_says),
         T(of_two_volumes_of_one_uuid_none_is_released),
+        T(a_name_is_another_in_capitals_whatever_the_database_says),
         T(a_store_that_fails_in_the_middle_releases_nothing),
         T(a_store_that_is_gone_makes_everything_unavailable),
         T(each_of_a_mixed_batch_has_its_record_in_order),
