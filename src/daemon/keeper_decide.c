@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#define LOOKS 8 /* at a volume that is another one each time */
+
 void keeper_store_state(struct keeper *k, int r, const struct error *err)
 {
     bool down = r == -EHOSTDOWN;
@@ -108,17 +110,18 @@ static int get_policy_once(struct keeper *k, const uint8_t uuid[16], uint64_t *e
 
 /*
  * The volume is read before its policy: should it change in between, the text is newer, which looks
- * as if somebody had changed it past the broker. Then there is another edition by now.
+ * as if somebody had changed it past the broker. Then there is another edition by now. One that is
+ * another each time is nothing that administrators do, and guests of others wait.
  */
 static int get_policy(struct keeper *k, const uint8_t uuid[16], uint64_t *edition,
                       struct buffer *text, struct error *err)
 {
-    uint64_t before;
-    int r;
-    do {
+    uint64_t before = EDITION_NONE;
+    int r = get_policy_once(k, uuid, edition, text, err);
+    for (int looks = 1; r == -EBADMSG && *edition != before && looks < LOOKS; looks++) {
         before = *edition;
         r = get_policy_once(k, uuid, edition, text, err);
-    } while (r == -EBADMSG && *edition != before);
+    }
     if (r < 0) {
         *edition = EDITION_NONE;
         text->size = 0;

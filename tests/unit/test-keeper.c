@@ -90,6 +90,11 @@ static void a_policy_that_nobody_sealed_is_none(void **state)
          "x'44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a'"),
         "UPDATE volume SET seal = randomblob(40)", /* under a key that is not here */
         "DELETE FROM policy",
+        /* that changes with each look at it */
+        ("ALTER TABLE volume RENAME TO other; CREATE VIEW volume AS SELECT uuid, name, "
+         "0 AS enabled, approval, rate_count, rate_seconds, not_before, not_after, "
+         "abs(random()) AS revision, created, changed, wrapped, effective_sha256, sources_sha256, "
+         "seal FROM other"),
     };
     struct message_policy m;
     uint8_t uuid[16];
