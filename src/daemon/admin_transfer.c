@@ -117,6 +117,7 @@ static int read_identity(json_t *j, struct store_volume *v, struct error *err)
         return r;
     uuid_format(v->uuid, v->name);
     v->enabled = true;
+    v->revision = 1;
     v->created = v->changed = time(NULL);
     return admin_read_settings(j, v, err);
 }

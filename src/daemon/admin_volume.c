@@ -113,14 +113,13 @@ int admin_volume_seal(struct admin_call *c, struct admin_volume *a, struct error
 
 int admin_volume_save(struct admin_call *c, struct admin_volume *a, struct error *err)
 {
+    a->volume.revision++; /* as store_policy_set does */
     int r = admin_volume_seal(c, a, err);
     if (r == 0)
         r = store_policy_set(c->admin->store, &a->volume, buffer_bytes(&a->policy),
                              buffer_bytes(&a->effective), err);
-    if (r == 0) {
-        a->volume.revision++;
+    if (r == 0)
         a->volume.changed = time(NULL);
-    }
     return r;
 }
 

@@ -197,7 +197,8 @@ static int release_if_approved(const struct decider *d, const struct store_volum
 
 /* ---- the policy ---- */
 /* The wrapped secret has a nonce in it that no other has. Wrapped anew it makes policies stale that
- * are not, which costs one more appraisal. */
+ * are not, which costs one more appraisal. All of it is sealed: nobody else chooses it, to have two
+ * states of a volume with one edition, the policy of one and the settings of the other. */
 int volume_edition(const struct store_volume *v, uint64_t *ret, struct error *err)
 {
     struct digest d;

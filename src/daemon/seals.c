@@ -64,7 +64,8 @@ struct sealed_volume {
     char kind[8];
     uint8_t uuid[16];
     char name[STORE_NAME_MAX + 1];
-    uint8_t enabled[8], approval[8], rate_count[8], rate_seconds[8], not_before[8], not_after[8];
+    uint8_t enabled[8], approval[8], rate_count[8], rate_seconds[8], not_before[8], not_after[8],
+        revision[8];
     uint8_t wrapped_sha256[32], effective_sha256[32], sources_sha256[32];
 };
 
@@ -88,6 +89,7 @@ static int volume_content(const struct store_volume *v, struct sealed_volume *re
     put_le64(c.rate_seconds, v->rate_seconds);
     put_le64(c.not_before, (uint64_t)v->not_before);
     put_le64(c.not_after, (uint64_t)v->not_after);
+    put_le64(c.revision, v->revision);
     memcpy(c.effective_sha256, v->effective_sha256, sizeof(c.effective_sha256));
     memcpy(c.sources_sha256, v->sources_sha256, sizeof(c.sources_sha256));
     *ret = c;

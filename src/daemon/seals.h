@@ -3,9 +3,9 @@
  * an administrator, or the keeper, has set. Who changes it past the broker cannot seal it; then
  * nothing is released by it, and nothing made of it, until an administrator has looked at it.
  *
- *   volume   uuid, name, enabled, approval, rate, window; the SHA-256 of the wrapped secret, of the
- *            effective policy, and of its sources: the owner's policy and all versions of reference
- *            values
+ *   volume   uuid, name, enabled, approval, rate, window, revision; the SHA-256 of the wrapped
+ *            secret, of the effective policy, and of its sources: the owner's policy and all
+ *            versions of reference values
  *   request  id, volume, attester, peer, state, expires, who decided
  */
 #ifndef ENCROOT_DAEMON_SEALS_H

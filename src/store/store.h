@@ -94,7 +94,7 @@ void store_volume_free(struct store_volume *v);
 #define _store_volume_ _cleanup_(store_volume_free)
 
 /* -EEXIST when uuid or name is taken. `policy` and `effective`: see store_policy_set. An empty name
- * becomes the uuid's text, `created` of 0 the present; revision and `changed` are ignored. */
+ * becomes the uuid's text, `created` of 0 the present, the revision 1; `changed` is ignored. */
 int store_volume_add(struct store *s, const struct store_volume *v, struct bytes policy,
                      struct bytes effective, struct error *err) _must_use_;
 /* -ENOENT. */
@@ -128,7 +128,7 @@ int store_volume_count(struct store *s, uint64_t *ret, struct error *err) _must_
 /*
  * `policy` is what the owner wrote, without the reference values that are kept in versions;
  * `effective` is what guests are appraised by: the same with all valid versions in it. Nothing here
- * reads either. Each set makes a new revision of the volume, with v's digests and seal. -ENOENT.
+ * reads either. Each set makes the next revision of the volume, with v's digests and seal. -ENOENT.
  */
 int store_policy_set(struct store *s, const struct store_volume *v, struct bytes policy,
                      struct bytes effective, struct error *err) _must_use_;

@@ -81,6 +81,7 @@ static inline void broker_store_add(struct broker_store *b, uint8_t n, struct st
     _secret_ struct secret *secret = volume_secret(n);
     volume_uuid(like.uuid, n);
     snprintf(like.name, sizeof(like.name), "volume-%u", n);
+    like.revision = 1;
     assert_ok(kek_wrap(&b->ring, like.uuid, secret, &like.wrapped, &err));
     broker_store_seal(b, &like, policy);
     assert_ok(store_begin(b->store, &err));
@@ -99,6 +100,7 @@ static inline void broker_store_set_policy(struct broker_store *b, uint8_t n, st
     volume_uuid(uuid, n);
     assert_ok(store_begin(b->store, &err));
     assert_ok(store_volume_get(b->store, uuid, &v, &err));
+    v.revision++;
     broker_store_seal(b, &v, effective);
     assert_ok(store_policy_set(b->store, &v, policy, effective, &err));
     assert_ok(store_commit(b->store, &err));

@@ -564,6 +564,7 @@ static void what_was_changed_past_the_broker_releases_nothing(void **state)
         "not_before = not_before - 1",
         "not_after = not_after + 1",
         "name = 'other'",
+        "revision = revision + 1",
         "effective_sha256 = zeroblob(32)",
         "sources_sha256 = randomblob(32)",
         "wrapped = (SELECT wrapped FROM volume WHERE name = 'volume-2')",
@@ -583,11 +584,13 @@ static void what_was_changed_past_the_broker_releases_nothing(void **state)
         snprintf(sql, sizeof(sql), "UPDATE volume SET %s WHERE name = 'volume-1'", edits[i]);
         sqlite_run(sql);
         assert_outcome(w, passing(w, 1), OUTCOME_DENIED, "volume.seal");
-        sqlite_run("UPDATE volume SET (name, enabled, approval, rate_count, rate_seconds, "
-                   "not_before, not_after, wrapped, effective_sha256, sources_sha256, seal) = "
-                   "(SELECT name, enabled, approval, rate_count, rate_seconds, not_before, "
-                   "not_after, wrapped, effective_sha256, sources_sha256, seal FROM copy) "
-                   "WHERE uuid = (SELECT uuid FROM copy)");
+        sqlite_run(
+            "UPDATE volume SET (name, enabled, approval, rate_count, rate_seconds, "
+            "not_before, not_after, revision, wrapped, effective_sha256, sources_sha256, "
+            "seal) = "
+            "(SELECT name, enabled, approval, rate_count, rate_seconds, not_before, "
+            "not_after, revision, wrapped, effective_sha256, sources_sha256, seal FROM copy) "
+            "WHERE uuid = (SELECT uuid FROM copy)");
     }
     assert_outcome(w, passing(w, 1), OUTCOME_RELEASED, NULL);
 }

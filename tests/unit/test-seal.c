@@ -8,8 +8,8 @@
 /* Computed apart, by another library, from the text in vault/seal.h. Key: 00 01 02 .. 1f. */
 static const char known[] = "fb87ab3e70c32878c613d805dd69efb1637bbc274f6095b2b5369d13eed964c6"
                             "860ed5c5e8738268";
-static const char known_volume[] = "fb87ab3e70c328781fbff6162fda70be9cfca8d2b98e16be0109e0d8b974"
-                                   "c570ba1b8b65659c47c3";
+static const char known_volume[] = "fb87ab3e70c328782600d8e1fd62cab75bb8e0008adf1a86932dc39a8c18"
+                                   "71690f51b3ae34d2fba4";
 static const char known_request[] = "fb87ab3e70c3287880feb4941bfb3dc33f29ce4f8bd6eb4f009571bd3f32"
                                     "678ff1890d39aaba434b";
 
@@ -48,6 +48,7 @@ static struct store_volume a_volume(void)
                              .rate_seconds = 3600,
                              .not_before = 5,
                              .not_after = 1234567890123,
+                             .revision = 7,
                              .wrapped = {.data = (uint8_t *)(uintptr_t) "wrapped", .size = 7}};
     const struct store_values values = {
         .version = 1,
