@@ -54,8 +54,19 @@ int store_values_set_valid(struct store *s, const uint8_t uuid[16], uint32_t ver
 struct values {
     struct store_values *list;
     size_t max, count;
-    bool text; /* is the last column */
+    bool text;      /* is the last column */
+    uint64_t after; /* the version before */
 };
+
+/* Whoever reads on behind the last one must come to an end. */
+static int check_order(struct values *all, uint64_t version, struct error *err)
+{
+    if (version <= all->after)
+        return error_set(err, EUCLEAN,
+                         "reference values out of order: the database was changed by other means");
+    all->after = version;
+    return 0;
+}
 
 static int put_values(void *arg, const struct db_value *c, struct error *err)
 {
@@ -65,6 +76,8 @@ static int put_values(void *arg, const struct db_value *c, struct error *err)
     int r = check_room(all->count, all->max, err);
     if (r == 0)
         r = column_uint(&c[0], UINT32_MAX, &version, err);
+    if (r == 0)
+        r = check_order(all, version, err);
     if (r == 0)
         r = column_uint(&c[1], 1, &valid, err);
     if (r == 0)
@@ -85,7 +98,7 @@ static int put_values(void *arg, const struct db_value *c, struct error *err)
 int store_values_list(struct store *s, const uint8_t uuid[16], uint32_t after,
                       struct store_values *ret, size_t max, struct error *err)
 {
-    struct values all = {ret, max, 0, true};
+    struct values all = {ret, max, 0, true, after};
     const struct db_value p[] = {db_bytes(BYTES(uuid, 16)), db_int(after), db_int((int64_t)max)};
     int r = store_read(s, STATEMENT_VALUES_LIST, p, put_values, &all, err);
     for (size_t i = 0; r < 0 && i < all.count; i++)
@@ -96,7 +109,7 @@ int store_values_list(struct store *s, const uint8_t uuid[16], uint32_t after,
 int store_values_heads(struct store *s, const uint8_t uuid[16], uint32_t after,
                        struct store_values *ret, size_t max, struct error *err)
 {
-    struct values all = {ret, max, 0, false};
+    struct values all = {ret, max, 0, false, after};
     const struct db_value p[] = {db_bytes(BYTES(uuid, 16)), db_int(after), db_int((int64_t)max)};
     return store_read(s, STATEMENT_VALUES_HEADS, p, put_values, &all, err);
 }

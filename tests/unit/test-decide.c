@@ -727,6 +727,25 @@ static void a_name_is_another_in_capitals_whatever_the_database_says(void **stat
     assert_int_equal(store_volume_find(w->b.store, "VOLUME-1", &v, &err), -EUCLEAN);
 }
 
+/* Text is larger than any number: each version comes behind each. */
+static void reference_values_end_whatever_the_database_says(void **state)
+{
+    struct world *w = *state;
+    struct error err = {0};
+    struct store_values got[2] = {0};
+    uint8_t uuid[16];
+    add(w, 1, (struct store_volume){0});
+    volume_uuid(uuid, 1);
+    sqlite_run(
+        "DROP TABLE reference_values; CREATE TABLE reference_values (volume, version, valid, "
+        "created, label, text); INSERT INTO reference_values "
+        "SELECT uuid, '1', 1, 1, 'a', x'7b7d' FROM volume");
+    assert_int_equal(store_values_list(w->b.store, uuid, 0, got, 2, &err), 1);
+    buffer_free(&got[0].text);
+    assert_int_equal(store_values_list(w->b.store, uuid, 1, got, 2, &err), -EUCLEAN);
+    assert_int_equal(store_values_heads(w->b.store, uuid, 1, got, 2, &err), -EUCLEAN);
+}
+
 /* ---- a store that fails ---- */
 static void a_store_that_fails_in_the_middle_releases_nothing(void **state) /* K1 */
 {
@@ -834,6 +853,7 @@ int main(void)
         T(an_approval_ends_whatever_the_database_says),
         T(of_two_volumes_of_one_uuid_none_is_released),
         T(a_name_is_another_in_capitals_whatever_the_database_says),
+        T(reference_values_end_whatever_the_database_says),
         T(a_store_that_fails_in_the_middle_releases_nothing),
         T(a_store_that_is_gone_makes_everything_unavailable),
         T(each_of_a_mixed_batch_has_its_record_in_order),
