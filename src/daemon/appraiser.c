@@ -34,7 +34,7 @@ struct work {
     uint8_t volume[16];
     enum work_state state;
     bool answered;    /* the keeper has told what there is of its policy, which may be nothing */
-    uint64_t without; /* then: EDITION_NONE, EDITION_UNSEALED */
+    uint64_t without; /* then: the edition that says why */
     struct buffer body;
     struct work *next;
 };
@@ -219,7 +219,7 @@ static int take_policy(struct appraiser *a, const struct frame *f, struct error 
     if (r < 0)
         return r;
     struct bytes text = BYTES(f->body.data + sizeof(m), f->body.size - sizeof(m));
-    bool none = m.edition == EDITION_NONE || m.edition == EDITION_UNSEALED;
+    bool none = !edition_is_real(m.edition);
     if (!none)
         r = policy_cache_put(&a->policies, m.volume, m.edition, text, err);
     else

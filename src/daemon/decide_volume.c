@@ -215,7 +215,22 @@ int volume_edition(const struct store_volume *v, uint64_t *ret, struct error *er
     return 0;
 }
 
+/* By another policy than the volume has now. */
+static bool is_stale(const struct decision_case *c)
+{
+    uint64_t by = c->said.edition;
+    return by != c->edition && by != EDITION_UNSEALED && by != EDITION_UNREADABLE;
+}
+
 /* ---- the decision ---- */
+static int unreadable(struct decision_case *c)
+{
+    finding_add(&c->findings, "policy", VERDICT_REJECT, "a policy that can be read",
+                "the store did not give it");
+    c->outcome = OUTCOME_UNAVAILABLE;
+    return 0;
+}
+
 static int unknown(struct decision_case *c)
 {
     char volume[UUID_TEXT_SIZE];
@@ -235,10 +250,12 @@ int decide_volume(const struct decider *d, struct decision_case *c, time_t now, 
         return r;
     memcpy(c->name, v.name, sizeof(c->name));
     r = volume_edition(&v, &c->edition, err);
-    if (r < 0 || (c->said.edition != c->edition && c->said.edition != EDITION_UNSEALED)) {
+    if (r < 0 || is_stale(c)) {
         c->outcome = OUTCOME_STALE;
         return r;
     }
+    if (c->said.edition == EDITION_UNREADABLE)
+        return unreadable(c);
     r = check_volume_seal(d, &v, c);
     if (r < 0 && r != -EBADMSG)
         return 0;

@@ -123,7 +123,7 @@ static int get_policy(struct keeper *k, const uint8_t uuid[16], uint64_t *editio
         r = get_policy_once(k, uuid, edition, text, err);
     }
     if (r < 0) {
-        *edition = EDITION_NONE;
+        *edition = r == -ENOENT ? EDITION_NONE : EDITION_UNREADABLE;
         text->size = 0;
     }
     if (r != -EBADMSG && r != -ENOKEY)
@@ -133,7 +133,8 @@ static int get_policy(struct keeper *k, const uint8_t uuid[16], uint64_t *editio
     return 0;
 }
 
-/* A store that cannot be read gives "no such volume" here, and a refusal when it is decided. */
+/* Of one that the store does not give, the decision says so: asked for again and again, it would be
+ * as long as the guest waits. */
 void keeper_send_policy(struct keeper *k, struct pair *p, const uint8_t volume[16])
 {
     _buffer_ struct buffer text = {0};

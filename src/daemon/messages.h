@@ -76,8 +76,13 @@ struct message_sign {
 };
 
 /* In place of a policy's edition, without a text; real ones are odd (volume_edition). */
-#define EDITION_NONE ((uint64_t)0)        /* there is no such volume */
-#define EDITION_UNSEALED (UINT64_MAX - 1) /* it was changed past the broker (daemon/seals.h) */
+#define EDITION_NONE ((uint64_t)0)          /* there is no such volume */
+#define EDITION_UNSEALED (UINT64_MAX - 1)   /* it was changed past the broker (daemon/seals.h) */
+#define EDITION_UNREADABLE (UINT64_MAX - 3) /* the store did not give it */
+static inline bool edition_is_real(uint64_t edition)
+{
+    return edition != EDITION_NONE && edition != EDITION_UNSEALED && edition != EDITION_UNREADABLE;
+}
 
 struct message_policy {
     uint8_t volume[16];

@@ -448,6 +448,11 @@ static void an_unsealed_volume_is_left_to_the_keeper(void **state)
     what_has_no_policy_is_left_to_the_keeper(*state, EDITION_UNSEALED);
 }
 
+static void a_policy_that_the_store_does_not_give_is_left_to_the_keeper(void **state)
+{
+    what_has_no_policy_is_left_to_the_keeper(*state, EDITION_UNREADABLE);
+}
+
 static void a_policy_of_another_volume_passes_nothing(void **state)
 {
     struct world *w = *state;
@@ -580,6 +585,7 @@ int main(void)
         T(refusals_with_much_evidence_do_not_pile_up),
         T(an_unknown_volume_is_left_to_the_keeper),
         T(an_unsealed_volume_is_left_to_the_keeper),
+        T(a_policy_that_the_store_does_not_give_is_left_to_the_keeper),
         T(a_policy_of_another_volume_passes_nothing),
         T(a_policy_that_cannot_be_read_passes_nothing),
         cmocka_unit_test(what_was_used_longest_ago_leaves_the_cache),

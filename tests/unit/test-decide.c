@@ -604,6 +604,9 @@ static void a_policy_changed_past_the_broker_is_refused_for_that(void **state)
     c.said.edition = EDITION_UNSEALED;
     assert_outcome(w, c, OUTCOME_DENIED, "volume.seal");
     c = passing(w, 1);
+    c.said.edition = EDITION_UNREADABLE;
+    assert_outcome(w, c, OUTCOME_UNAVAILABLE, "policy");
+    c = passing(w, 1);
     c.said.edition = EDITION_NONE;
     assert_outcome(w, c, OUTCOME_STALE, NULL);
 }

@@ -132,6 +132,22 @@ static void a_policy_that_is_put_back_is_told_again(void **state)
     }
 }
 
+/* Nor is it "no such volume", which the decision would take for a volume that was just made. */
+static void a_policy_that_cannot_be_read_is_told_as_that(void **state)
+{
+    struct keeper_world *w = *state;
+    struct message_policy m;
+    uint8_t uuid[16];
+    add_volume(w, 1, (struct store_volume){0});
+    volume_uuid(uuid, 1);
+    sqlite_run("DROP TABLE policy");
+    send_frame(&w->appraiser[0], MESSAGE_POLICY_WANTED, 0, BYTES_OF(uuid), BYTES_NONE);
+    struct bytes b = expect_frame(&w->appraiser[0], MESSAGE_POLICY, 0);
+    assert_int_equal(b.size, sizeof(m));
+    memcpy(&m, b.data, sizeof(m));
+    assert_true(m.edition == EDITION_UNREADABLE);
+}
+
 static void a_policy_that_changed_is_told_and_the_connection_decided_after(void **state)
 {
     struct keeper_world *w = *state;
@@ -999,6 +1015,7 @@ int main(void)
         T(policies_are_told_with_their_edition),
         T(a_policy_that_nobody_sealed_is_none),
         T(a_policy_that_is_put_back_is_told_again),
+        T(a_policy_that_cannot_be_read_is_told_as_that),
         T(a_policy_that_changed_is_told_and_the_connection_decided_after),
         T(an_open_connection_is_not_forgotten),
         T(a_connection_that_is_long_over_is_refused),
