@@ -19,6 +19,12 @@ static json_t *hex_json(struct bytes in)
     return json_string(text);
 }
 
+/* What is told is what is approved, not what somebody put in its place while it was looked at. */
+static const char *state_of(const struct admin_call *c, const struct store_request *q)
+{
+    return request_check_seal(q, c->admin->seals, NULL) == 0 ? states[q->state] : "unsealed";
+}
+
 static int request_json(struct admin_call *c, const struct store_request *q, json_t **ret,
                         struct error *err)
 {
@@ -26,9 +32,10 @@ static int request_json(struct admin_call *c, const struct store_request *q, jso
     int r = store_volume_get(c->admin->store, q->volume, &v, err);
     if (r < 0 && r != -ENOENT)
         return r;
+    bool named = r == 0 && volume_check_seal(&v, c->admin->seals, NULL) == 0;
     *ret = json_pack("{s:s, s:o, s:s?, s:o, s:s, s:o, s:o, s:o, s:o, s:I, s:s?}", "id", q->id,
-                     "volume", admin_uuid(q->volume), "name", r == 0 ? v.name : NULL, "attester",
-                     hex_json(BYTES_OF(q->attester)), "state", states[q->state], "peer",
+                     "volume", admin_uuid(q->volume), "name", named ? v.name : NULL, "attester",
+                     hex_json(BYTES_OF(q->attester)), "state", state_of(c, q), "peer",
                      plain_json(q->peer), "created", admin_time(q->created), "seen",
                      admin_time(q->seen), "expires", admin_time(q->expires), "count",
                      (json_int_t)q->count, "decided_by", q->decided_by[0] ? q->decided_by : NULL);

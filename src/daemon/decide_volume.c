@@ -44,7 +44,7 @@ static int check_request_seal(const struct decider *d, const struct store_reques
 {
     struct error why = {0};
     int r = request_check_seal(q, d->seals, &why);
-    return check_seal(c, r, "an approval by an administrator", &why);
+    return check_seal(c, r, "a decision by an administrator", &why);
 }
 
 static void check_enabled(const struct store_volume *v, struct findings *f)
@@ -96,6 +96,12 @@ static void see(struct store_request *q, const struct decision_case *c, time_t n
     snprintf(q->peer, sizeof(q->peer), "%s", c->peer);
 }
 
+static int keep(const struct decider *d, struct store_request *q, struct error *err)
+{
+    int r = request_seal(q, d->seals, err);
+    return r < 0 ? r : store_request_put(d->store, q, err);
+}
+
 static int ask(const struct decider *d, struct store_request *q, struct decision_case *c,
                time_t now, struct error *err)
 {
@@ -105,8 +111,7 @@ static int ask(const struct decider *d, struct store_request *q, struct decision
     c->outcome = OUTCOME_PENDING;
     finding_addf(&c->findings, "volume.approval", VERDICT_REJECT, "an operator's approval",
                  "request %s waits for one", q->id);
-    int r = request_seal(q, d->seals, err);
-    return r < 0 ? r : store_request_put(d->store, q, err);
+    return keep(d, q, err);
 }
 
 static int ask_anew(const struct decider *d, struct decision_case *c, time_t now, struct error *err)
@@ -124,7 +129,7 @@ static int be_denied(const struct decider *d, struct store_request *q, struct de
 {
     finding_addf(&c->findings, "volume.approval", VERDICT_REJECT, "an operator's approval",
                  "%.100s denied request %s", q->decided_by, q->id);
-    return store_request_put(d->store, q, err);
+    return keep(d, q, err);
 }
 
 /* ---- the secret ---- */
@@ -171,7 +176,7 @@ static int release_approved(const struct decider *d, const struct store_volume *
         c->outcome = OUTCOME_RELEASED;
         q->state = STORE_REQUEST_USED;
     }
-    return store_request_put(d->store, q, err);
+    return keep(d, q, err);
 }
 
 static int release_if_approved(const struct decider *d, const struct store_volume *v,
@@ -183,15 +188,15 @@ static int release_if_approved(const struct decider *d, const struct store_volum
         return ask_anew(d, c, now, err);
     if (r < 0)
         return r;
-    r = q.state == STORE_REQUEST_APPROVED ? check_request_seal(d, &q, c) : 0;
+    r = q.state == STORE_REQUEST_PENDING ? 0 : check_request_seal(d, &q, c);
     if (r < 0 && r != -EBADMSG)
         return 0;
     see(&q, c, now);
-    if (q.state == STORE_REQUEST_DENIED)
+    if (q.state == STORE_REQUEST_DENIED && r == 0)
         return be_denied(d, &q, c, err);
     if (q.state == STORE_REQUEST_APPROVED && r == 0)
         return release_approved(d, v, &q, c, err);
-    q.decided_by[0] = '\0'; /* nobody who may approve did */
+    q.decided_by[0] = '\0'; /* nobody who may decide did */
     return ask(d, &q, c, now, err);
 }
 

@@ -143,6 +143,8 @@ class Release(BrokerTest):
         self.assertEqual(result["denied"], 1)
         subprocess.run(["sqlite3", "-cmd", ".timeout 60000", broker.folder / "broker.db",
                         "UPDATE request SET state = 1, decided_by = 'root (uid 0)'"], check=True)
+        (request,) = broker.api("GET", "/v1/requests")[1]["requests"]
+        self.assertEqual(request["state"], "unsealed")
         self.assertEqual(load([broker], [volume], "--clients", 1, "--count", 1)["denied"], 1)
         (request,) = broker.api("GET", "/v1/requests")[1]["requests"]
         self.assertEqual((request["state"], request["decided_by"]), ("pending", None))

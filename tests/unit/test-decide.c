@@ -649,6 +649,7 @@ static void an_approval_that_nobody_gave_is_none(void **state)
         {"UPDATE request SET state = 1", STORE_REQUEST_PENDING, 0xa7},
         {"UPDATE request SET state = 1", STORE_REQUEST_DENIED, 0xa7},
         {"UPDATE request SET expires = expires + 1", STORE_REQUEST_APPROVED, 0xa7},
+        {"UPDATE request SET state = 2", STORE_REQUEST_PENDING, 0xa7},
         {"UPDATE request SET decided_by = 'another'", STORE_REQUEST_APPROVED, 0xa7},
         {"UPDATE request SET peer = '192.0.2.9 port 9'", STORE_REQUEST_APPROVED, 0xa7},
         {"UPDATE request SET attester = "
