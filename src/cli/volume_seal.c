@@ -18,9 +18,9 @@ int cmd_volume_seal(int argc, char **argv)
         .about =
             "A broker seals the settings, policy and reference values of each volume with a\n"
             "key that is not in its database. A volume that was changed there past the broker\n"
-            "is \"unsealed\": nothing is released, changed or exported. This command takes such\n"
-            "a volume (its name or UUID) over as it is now. Look at it first, and again after:\n"
-            "whoever changed it may have let in guests of theirs.",
+            "is \"unsealed\": nothing of it is released or exported, nor made of its policy and\n"
+            "values. This command takes such a volume (its name or UUID) over as it is now. Look\n"
+            "at it first, and again after: whoever changed it may have let in guests of theirs.",
         .options = options,
         .example = "  encroot volume show web-1\n"
                    "  encroot volume policy web-1 --effective\n"
