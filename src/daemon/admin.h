@@ -123,6 +123,8 @@ void admin_call_free(struct admin_call *c);
 /* ---- for handlers: admin_call.c ---- */
 /* Takes `j` over (NULL: out of memory). Status 200, 201. */
 int admin_reply_json(struct admin_call *c, int status, json_t *j, struct error *err) _must_use_;
+/* The same, 200, of what a transaction left in `j`, which is nothing if it failed (`r`). */
+int admin_reply_result(struct admin_call *c, int r, json_t *j, struct error *err) _must_use_;
 /* One transaction around `work`, which sees all of one time and changes nothing. */
 int admin_look(struct admin_call *c,
                int (*work)(struct admin_call *c, void *arg, struct error *err), void *arg,

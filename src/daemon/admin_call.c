@@ -71,6 +71,14 @@ int admin_reply_json(struct admin_call *c, int status, json_t *j, struct error *
     return r < 0 ? error_set(err, ENOMEM, "out of memory") : 0;
 }
 
+int admin_reply_result(struct admin_call *c, int r, json_t *j, struct error *err)
+{
+    if (r == 0)
+        return admin_reply_json(c, 200, j, err);
+    json_decref(j);
+    return r;
+}
+
 /* ---- parameters ---- */
 const char *admin_query(const struct admin_call *c, const char *key)
 {

@@ -27,7 +27,7 @@ int admin_get_policy(struct admin_call *c, struct error *err)
 {
     json_t *result = NULL;
     int r = admin_look(c, look, &result, err);
-    return r < 0 ? r : admin_reply_json(c, 200, result, err);
+    return admin_reply_result(c, r, result, err);
 }
 
 struct policy_change {
@@ -79,9 +79,5 @@ int admin_set_policy(struct admin_call *c, struct error *err)
         r = json_get_uint(c->body, "revision", INT64_MAX, &a.revision, "request", err);
     if (r == 0)
         r = admin_change(c, set, &a, err);
-    if (r < 0) {
-        json_decref(a.result);
-        return r;
-    }
-    return admin_reply_json(c, 200, a.result, err);
+    return admin_reply_result(c, r, a.result, err);
 }

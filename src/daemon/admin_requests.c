@@ -123,11 +123,7 @@ static int decide_request(struct admin_call *c, enum store_request_state state,
     int r = json_only_keys(c->body, known, "request", err);
     if (r == 0)
         r = admin_change(c, decide, &d, err);
-    if (r < 0) {
-        json_decref(d.result);
-        return r;
-    }
-    return admin_reply_json(c, 200, d.result, err);
+    return admin_reply_result(c, r, d.result, err);
 }
 
 int admin_approve_request(struct admin_call *c, struct error *err)

@@ -126,7 +126,7 @@ int admin_get_values(struct admin_call *c, struct error *err)
     int r = read_version(c->words[1], &l.version, err);
     if (r == 0)
         r = admin_look(c, look, &l, err);
-    return r < 0 ? r : admin_reply_json(c, 200, l.result, err);
+    return admin_reply_result(c, r, l.result, err);
 }
 
 struct validity {

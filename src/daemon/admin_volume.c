@@ -144,9 +144,5 @@ int admin_seal_volume(struct admin_call *c, struct error *err)
     int r = json_only_keys(c->body, known, "request", err);
     if (r == 0)
         r = admin_change(c, seal_as_it_is, &result, err);
-    if (r < 0) {
-        json_decref(result);
-        return r;
-    }
-    return admin_reply_json(c, 200, result, err);
+    return admin_reply_result(c, r, result, err);
 }

@@ -64,11 +64,7 @@ int admin_get_volume(struct admin_call *c, struct error *err)
 {
     json_t *j = NULL;
     int r = admin_look(c, look, &j, err);
-    if (r < 0) {
-        json_decref(j);
-        return r;
-    }
-    return admin_reply_json(c, 200, j, err);
+    return admin_reply_result(c, r, j, err);
 }
 
 static int change(struct admin_call *c, void *arg, struct error *err)
@@ -101,11 +97,7 @@ int admin_change_volume(struct admin_call *c, struct error *err)
     int r = json_only_keys(c->body, known, "request", err);
     if (r == 0)
         r = admin_change(c, change, &result, err);
-    if (r < 0) {
-        json_decref(result);
-        return r;
-    }
-    return admin_reply_json(c, 200, result, err);
+    return admin_reply_result(c, r, result, err);
 }
 
 static int remove_volume(struct admin_call *c, void *arg, struct error *err)
