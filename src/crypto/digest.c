@@ -111,6 +111,15 @@ int digest_compute(struct digest *ret, enum hash_alg alg, struct bytes in)
     return digest_finish(s, ret);
 }
 
+int digest_sha256(struct bytes in, uint8_t ret[32], struct error *err)
+{
+    struct digest d;
+    if (digest_compute(&d, HASH_SHA256, in) < 0)
+        return error_set(err, EIO, "SHA-256 failed");
+    memcpy(ret, d.bytes, 32);
+    return 0;
+}
+
 int digest_extend(struct digest *reg, struct bytes digest)
 {
     struct digest_stream *s = digest_begin(reg->alg);

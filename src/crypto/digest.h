@@ -31,6 +31,8 @@ const char *hash_name(enum hash_alg alg);
 enum hash_alg hash_by_name(const char *name);
 
 int digest_compute(struct digest *ret, enum hash_alg alg, struct bytes in) _must_use_;
+/* SHA-256, as bare bytes. -EIO. */
+int digest_sha256(struct bytes in, uint8_t ret[32], struct error *err) _must_use_;
 
 /* In parts. Any failure is remembered and returned by digest_finish, which also frees. */
 struct digest_stream;

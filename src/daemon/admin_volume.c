@@ -5,6 +5,7 @@
  * changed.
  */
 #include "daemon/admin.h"
+#include "crypto/digest.h"
 #include "daemon/effective_policy.h"
 #include "daemon/seals.h"
 
@@ -107,7 +108,7 @@ int admin_volume_seal(struct admin_call *c, struct admin_volume *a, struct error
     if (r == 0)
         r = digest_sources(a, v->sources_sha256, err);
     if (r == 0)
-        r = effective_digest(buffer_bytes(&a->effective), v->effective_sha256, err);
+        r = digest_sha256(buffer_bytes(&a->effective), v->effective_sha256, err);
     return r < 0 ? r : volume_seal(v, c->admin->seals, err);
 }
 

@@ -87,15 +87,6 @@ static bool volume_is_awaited(const struct appraiser *a, const uint8_t volume[16
 }
 
 /* ---- one appraisal ---- */
-static int sha256(uint8_t ret[32], struct bytes in, struct error *err)
-{
-    struct digest d;
-    if (digest_compute(&d, HASH_SHA256, in) < 0)
-        return error_set(err, EIO, "SHA-256 failed");
-    memcpy(ret, d.bytes, 32);
-    return 0;
-}
-
 static int send_decision(struct appraiser *a, const struct work *w, struct message_decision *d,
                          const struct findings *f, struct bytes evidence, struct error *err)
 {
@@ -103,7 +94,7 @@ static int send_decision(struct appraiser *a, const struct work *w, struct messa
     d->passed = findings_pass(f);
     if (a->keep == EVIDENCE_KEEP_NONE) /* else the keeper may still refuse, and keep it */
         evidence = BYTES_NONE;
-    int r = sha256(d->request_sha256, buffer_bytes(&w->body), err);
+    int r = digest_sha256(buffer_bytes(&w->body), d->request_sha256, err);
     if (r == 0)
         r = messages_put_findings(f, &findings, err);
     if (r < 0)
@@ -141,11 +132,11 @@ static int decide_readable(struct appraiser *a, const struct work *w, struct cac
     struct message_decision d = {.readable = 1, .edition = p ? p->edition : w->without};
     memcpy(d.volume, e->volume, sizeof(d.volume));
     memcpy(d.platform, e->platform, strnlen(e->platform, sizeof(d.platform) - 1));
-    int r = sha256(d.attester, buffer_bytes(&e->certificate), err);
+    int r = digest_sha256(buffer_bytes(&e->certificate), d.attester, err);
     if (r == 0)
         r = evidence_format(e, &text, err);
     if (r == 0)
-        r = sha256(d.evidence_sha256, buffer_bytes(&text), err);
+        r = digest_sha256(buffer_bytes(&text), d.evidence_sha256, err);
     if (r < 0)
         return r;
     appraise_by(p, e, &f);
@@ -366,7 +357,7 @@ static void appraiser_free(struct appraiser *a)
 static int start_crypto(struct error *err)
 {
     uint8_t hash[32];
-    return sha256(hash, BYTES_NONE, err);
+    return digest_sha256(BYTES_NONE, hash, err);
 }
 
 int appraiser_run(struct process *p, struct error *err)

@@ -45,20 +45,6 @@ int sources_end(struct digest_stream *s, uint8_t ret[32], struct error *err)
     return 0;
 }
 
-static int sha256(struct bytes in, uint8_t ret[32], struct error *err)
-{
-    struct digest d;
-    if (digest_compute(&d, HASH_SHA256, in) < 0)
-        return error_set(err, EIO, "SHA-256 failed");
-    memcpy(ret, d.bytes, 32);
-    return 0;
-}
-
-int effective_digest(struct bytes effective, uint8_t ret[32], struct error *err)
-{
-    return sha256(effective, ret, err);
-}
-
 /* ---- what is sealed, as bytes: all members in full, the same on every machine ---- */
 struct sealed_volume {
     char kind[8];
@@ -93,7 +79,7 @@ static int volume_content(const struct store_volume *v, struct sealed_volume *re
     memcpy(c.effective_sha256, v->effective_sha256, sizeof(c.effective_sha256));
     memcpy(c.sources_sha256, v->sources_sha256, sizeof(c.sources_sha256));
     *ret = c;
-    return sha256(buffer_bytes(&v->wrapped), ret->wrapped_sha256, err);
+    return digest_sha256(buffer_bytes(&v->wrapped), ret->wrapped_sha256, err);
 }
 
 static struct sealed_request request_content(const struct store_request *q)
@@ -156,7 +142,7 @@ int volume_check_policy(const struct store_volume *v, struct bytes effective,
     uint8_t found[32];
     int r = volume_check_seal(v, keys, err);
     if (r == 0)
-        r = effective_digest(effective, found, err);
+        r = digest_sha256(effective, found, err);
     if (r == 0 && memcmp(found, v->effective_sha256, sizeof(found)) != 0)
         r = volume_not_sealed(v, "its policy was", err);
     return r;

@@ -20,8 +20,6 @@
 struct digest_stream *sources_begin(struct bytes policy);
 void sources_add(struct digest_stream *s, const struct store_values *v);
 int sources_end(struct digest_stream *s, uint8_t ret[32], struct error *err) _must_use_;
-/* v->effective_sha256. */
-int effective_digest(struct bytes effective, uint8_t ret[32], struct error *err) _must_use_;
 
 /* ---- seals ---- */
 /* `keys`: seal_keys(). Sets `seal`, from all other members that are sealed. */

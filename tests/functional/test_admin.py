@@ -223,6 +223,10 @@ class Seals(AdminTest):
                     self.assertIn("encroot volume seal", told["hint"])
                 if edit.startswith("UPDATE volume"):
                     self.refused("PATCH", f"/v1/volumes/{UUID}", {"enabled": True}, 409)
+                else:  # its settings are its own, and what was changed stays unsealed
+                    v = self.ask("PATCH", f"/v1/volumes/{UUID}", {"enabled": False}).json
+                    self.assertIs(v["enabled"], False)
+                    self.assertIs(self.get(f"/v1/volumes/{UUID}")["sealed"], False)
                 self.sql("PRAGMA foreign_keys = OFF", *(f"DELETE FROM {t}" for t in tables),
                          *(f"INSERT INTO {t} SELECT * FROM good_{t}" for t in tables))
         self.assertEqual(self.get(f"/v1/volumes/{UUID}"), before)

@@ -5,6 +5,7 @@
 #include "scratch.h"
 #include "broker/audit.h"
 #include "daemon/decide_volume.h"
+#include "crypto/digest.h"
 #include "daemon/seals.h"
 #include "vault/seal.h"
 
@@ -69,7 +70,7 @@ static inline void broker_store_seal(struct broker_store *b, struct store_volume
                                      struct bytes effective)
 {
     struct error err = {0};
-    assert_ok(effective_digest(effective, v->effective_sha256, &err));
+    assert_ok(digest_sha256(effective, v->effective_sha256, &err));
     assert_ok(volume_seal(v, b->seals, &err));
 }
 

@@ -1,6 +1,7 @@
 /* Seals (vault/seal.h, daemon/seals.h): what they are, byte for byte, and what breaks them. */
 #include "unit.h"
 #include "base/hex.h"
+#include "crypto/digest.h"
 #include "daemon/seals.h"
 #include "scratch.h"
 #include "vault/seal.h"
@@ -58,7 +59,7 @@ static struct store_volume a_volume(void)
     };
     struct error err = {0};
     memset(v.uuid, 0x11, sizeof(v.uuid));
-    assert_int_equal(effective_digest(BYTES_STR("effective"), v.effective_sha256, &err), 0);
+    assert_int_equal(digest_sha256(BYTES_STR("effective"), v.effective_sha256, &err), 0);
     struct digest_stream *s = sources_begin(BYTES_STR("policy"));
     sources_add(s, &values);
     assert_int_equal(sources_end(s, v.sources_sha256, &err), 0);
